@@ -1,0 +1,33 @@
+import type { Action } from './action.ts';
+import type { MaskPolicy } from './mask.ts';
+import type { Principal } from './principal.ts';
+import type { SnapshotLimits, SnapshotResource } from './snapshot.ts';
+import type { Author, Verdict } from './verdict.ts';
+
+/** What an action is judged with. The clock is an argument: the contract reads none. */
+export interface JudgeInput {
+  readonly principals: readonly Principal[];
+  readonly action: Action;
+  /** Unix time in milliseconds. */
+  readonly nowMs: number;
+}
+
+/** One look at one rule, for `simulate`: which part of it did not match, or that it did. */
+export interface TraceEntry {
+  readonly author: Author;
+  readonly action: 'Allow' | 'Deny' | 'RequireApproval';
+  readonly mode: 'Enforce' | 'Audit';
+  readonly matched: boolean;
+  readonly why: string;
+}
+
+/** A resource's policies, compiled once per snapshot (CEL parsed, globs turned into matchers). Never throws: what goes wrong is a Deny. */
+export interface ResourcePolicy {
+  readonly resource: SnapshotResource;
+  judge(input: JudgeInput, trace?: (entry: TraceEntry) => void): Verdict;
+  limits(principals: readonly Principal[]): SnapshotLimits;
+  /** What is masked for these principals. */
+  masking(principals: readonly Principal[]): MaskPolicy;
+  /** True where a rule names relations or functions, so that names must be resolved before they can be judged. */
+  readonly namesMatter: boolean;
+}
