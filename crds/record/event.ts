@@ -55,6 +55,8 @@ export interface ActionEvent extends EventBase {
 export type RecordedAction =
   | {
       readonly type: 'sql';
+      /** Which message carried it: a simple Query, or the Parse or Execute of the extended protocol. */
+      readonly step: 'Query' | 'Parse' | 'Execute';
       /** As received, and as sent where it was rewritten. Literals are tokenised (`‹t:…›`) where they may meet a masked column or a password. */
       readonly received: string;
       readonly sent?: string;
