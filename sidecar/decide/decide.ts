@@ -64,3 +64,14 @@ function judge(policy: ResourcePolicy | null, why: () => Verdict, input: JudgeIn
     return denialOf('judge', 'InternalError', 'the policy could not be evaluated').verdict;
   }
 }
+
+/**
+ * For the extended protocol's Parse: a statement whose execution will be held may be parsed by the server, since it runs nothing.
+ * The hold comes with Execute, when its parameters are known.
+ */
+export function decideToParse(policy: ResourcePolicy | null, why: () => Verdict, input: JudgeInput, bytes: Uint8Array): Outcome {
+  const outcome = decide(policy, why, input, bytes);
+  if (outcome.type !== 'hold') return outcome;
+  const verdict: Verdict = { ...outcome.verdict, decision: 'Allow', message: `${outcome.verdict.message}; it may be parsed, not executed` };
+  return { type: 'permit', permit: makePermit(input.action, verdict, bytes) };
+}
