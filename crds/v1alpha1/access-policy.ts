@@ -1,0 +1,216 @@
+/** AccessPolicy: who may do what on a target. */
+import { STATEMENT_KINDS } from '../policy/action.ts';
+import { DNS_LABEL, objectName, policyStatus, subjects, targetRefs } from './common.ts';
+import { choice, flag, integer, list, listByKey, notYet, object, optional, type Static, setOf, text } from './schema.ts';
+
+function sqlGlob(description: string) {
+  return text(description, { maxLength: 256, pattern: '^[^.\\s"\']+\\.[^.\\s"\']+$' });
+}
+
+const sql = object(
+  {
+    statements: optional(
+      setOf(
+        choice(STATEMENT_KINDS, 'One kind of statement.'),
+        'Kinds of statement, at any depth: a DELETE inside a CTE is a `Delete` too. `Allow` needs every kind inside to be listed, `Deny` and `RequireApproval` match where any is.',
+        { minItems: 1, maxItems: STATEMENT_KINDS.length },
+      ),
+    ),
+    relations: optional(
+      list(
+        sqlGlob('`schema.name`, as the server stores it (lower case unless it was quoted).'),
+        'Tables and views as `schema.name`, where `*` stands for any characters: `public.*`, `sales.order_*`. `Allow` needs every relation to be listed, `Deny` and `RequireApproval` match where any is, also behind a view or a partition. A name that can not be resolved is not allowed.',
+        { minItems: 1, maxItems: 64 },
+      ),
+    ),
+    functions: optional(
+      list(
+        sqlGlob('`schema.name`, as the server stores it.'),
+        'Functions called by name, as `schema.name` globs: `pg_catalog.*`. Matched like relations.',
+        { minItems: 1, maxItems: 64 },
+      ),
+    ),
+    access: optional(
+      choice(
+        ['Read', 'Write'],
+        '`Read`: it is known that nothing changes (no writing statement at any depth, no locking clause, no function that may write). `Write`: everything else.',
+      ),
+    ),
+    missingWhere: optional(
+      flag('`true`: an UPDATE or DELETE with no WHERE at any depth, or a TRUNCATE.', {
+        rules: [{ rule: 'self', message: 'only true is supported: leave missingWhere out where a WHERE does not matter' }],
+      }),
+    ),
+  },
+  'SQL commands. Every member that is present must match.',
+  {
+    rules: [
+      {
+        rule: 'has(self.statements) || has(self.relations) || has(self.functions) || has(self.access) || has(self.missingWhere)',
+        message: 'sql is empty: set a member, or leave sql out to match every command',
+      },
+    ],
+  },
+);
+
+const http = object(
+  {
+    methods: optional(
+      setOf(text('One method, in upper case.', { maxLength: 32, pattern: '^[A-Z][-A-Z]*$' }), 'Request methods.', {
+        minItems: 1,
+        maxItems: 16,
+      }),
+    ),
+    hosts: optional(
+      list(
+        text('One host glob, in lower case and without a port.', { maxLength: 253, pattern: '^[-a-z0-9_.*:]+$' }),
+        'Hosts. `*` stands for any characters of one label, `**` for any number of labels: `*.internal`.',
+        { minItems: 1, maxItems: 32 },
+      ),
+    ),
+    paths: optional(
+      list(
+        text('One path glob, without the query.', { maxLength: 512, pattern: '^/[^\\s?#]*$' }),
+        'Paths, after normalisation. `*` stands for any characters of one segment, `**` for any number of segments: `/v1/invoices/**`.',
+        { minItems: 1, maxItems: 64 },
+      ),
+    ),
+  },
+  'HTTP requests. Every member that is present must match.',
+  {
+    rules: [
+      {
+        rule: 'has(self.methods) || has(self.hosts) || has(self.paths)',
+        message: 'http is empty: set a member, or leave http out to match every request',
+      },
+    ],
+  },
+);
+
+const words = (description: string) => optional(list(text('One value.', { maxLength: 256 }), description, { minItems: 1, maxItems: 64 }));
+
+const kubernetes = object(
+  {
+    verbs: words('API verbs.'),
+    groups: words('API groups.'),
+    resources: words('Resources.'),
+    namespaces: words('Namespaces.'),
+  },
+  'Kubernetes API requests. Not yet enforced, and so refused.',
+);
+
+const ssh = object(
+  { commands: words('Programs that may be run.'), subsystems: words('Subsystems, such as sftp.') },
+  'SSH commands. Not yet enforced, and so refused.',
+);
+
+const rule = object(
+  {
+    name: text("The rule's name: what a denial, a log line and a recording call it. Unique in the policy.", {
+      maxLength: 63,
+      pattern: DNS_LABEL,
+    }),
+    action: choice(
+      ['Allow', 'Deny', 'RequireApproval'],
+      'What happens to a command that matches. Over all rules of all policies that match, `Deny` wins over `RequireApproval`, which wins over `Allow`; the order of rules does not matter. A command that no rule matches is denied.',
+    ),
+    sql: optional(sql),
+    http: optional(http),
+    kubernetes: notYet(kubernetes),
+    ssh: notYet(ssh),
+    when: optional(
+      text(
+        'A CEL condition that must also be true. A condition that fails at run time denies the command. Compiled when the policy is validated, where its cost is bounded too.',
+        { maxLength: 1024 },
+      ),
+    ),
+    gateRefs: optional(
+      listByKey(
+        ['name'],
+        object({ name: objectName("The gate's name, in the namespace of this object.") }, 'One gate.'),
+        'The ApprovalGates that must all pass. Required with `RequireApproval`, forbidden otherwise.',
+        { minItems: 1, maxItems: 8 },
+      ),
+    ),
+  },
+  'What happens to the commands that match. A rule with neither sql nor http matches every command.',
+  {
+    rules: [
+      {
+        rule: "self.action != 'RequireApproval' || has(self.gateRefs)",
+        message: 'gateRefs is required with action RequireApproval',
+        fieldPath: '.gateRefs',
+      },
+      {
+        rule: "self.action == 'RequireApproval' || !has(self.gateRefs)",
+        message: 'gateRefs is only for action RequireApproval',
+        fieldPath: '.gateRefs',
+      },
+      { rule: '!(has(self.sql) && has(self.http))', message: 'sql and http exclude one another: write two rules' },
+    ],
+  },
+);
+
+const limits = object(
+  {
+    maxDurationSeconds: optional(integer('How long a session may last.', { minimum: 1, maximum: 604800 })),
+    idleTimeoutSeconds: optional(integer('How long a session may be idle.', { minimum: 1, maximum: 86400 })),
+    maxRows: optional(integer('Rows that one session may be given.', { minimum: 1, maximum: 1_000_000_000_000 })),
+    maxBytes: optional(integer('Bytes that one session may be given.', { minimum: 1, maximum: 1_000_000_000_000_000 })),
+    maxActionsPerMinute: optional(integer('Commands in any 60 seconds of one session.', { minimum: 1, maximum: 1_000_000 })),
+  },
+  'Limits of each session. Of all policies that match a session the strictest counts. No limit where absent.',
+  {
+    rules: [
+      {
+        rule: 'has(self.maxDurationSeconds) || has(self.idleTimeoutSeconds) || has(self.maxRows) || has(self.maxBytes) || has(self.maxActionsPerMinute)',
+        message: 'limits is empty: set a limit, or leave limits out',
+      },
+    ],
+  },
+);
+
+const timeWindow = object(
+  {
+    days: setOf(choice(['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'], 'One day.'), 'The days that the window starts on.', {
+      minItems: 1,
+      maxItems: 7,
+    }),
+    start: text('When the window opens, `HH:MM` in UTC.', { maxLength: 5, pattern: '^([01][0-9]|2[0-3]):[0-5][0-9]$' }),
+    end: text(
+      'When the window closes, `HH:MM` in UTC; that minute is no longer part of it. `24:00` is the end of the day. An end before the start runs past midnight.',
+      {
+        maxLength: 5,
+        pattern: '^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$',
+      },
+    ),
+  },
+  'A part of the week, in UTC.',
+  { rules: [{ rule: 'self.start != self.end', message: 'start and end are equal: for a whole day write start 00:00 and end 24:00' }] },
+);
+
+export const accessPolicySpec = object(
+  {
+    targetRefs: targetRefs('policy'),
+    subjects: subjects('Who the policy is about. An identity that matches one of them is meant.', 1),
+    mode: choice(
+      ['Enforce', 'Audit'],
+      '`Enforce`: the verdicts count. `Audit`: what the policy would have said is recorded and changes nothing, so it allows nothing either.',
+      { default: 'Enforce' },
+    ),
+    rules: listByKey(['name'], rule, 'What the subjects may and may not do.', { minItems: 1, maxItems: 64 }),
+    limits: optional(limits),
+    timeWindows: optional(
+      list(timeWindow, 'When the policy applies. Outside of all windows its rules match nothing. Always where absent.', {
+        minItems: 1,
+        maxItems: 16,
+      }),
+    ),
+    minimumAssurance: notYet(
+      choice(['A', 'B', 'C'], 'The least assurance of masking that a session must have. Not yet enforced, and so refused.'),
+    ),
+  },
+  'Who may do what on a target. The default is deny: without a rule that allows it, a command does not reach the target.',
+);
+export const accessPolicyStatus = policyStatus;
+export type AccessPolicySpec = Static<typeof accessPolicySpec>;

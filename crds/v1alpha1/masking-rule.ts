@@ -1,0 +1,78 @@
+/** MaskingRule: what is hidden in what comes back. */
+import { DETECTOR_TYPES } from '../policy/snapshot.ts';
+import { DNS_LABEL, policyStatus, strategy, subjects, targetRefs } from './common.ts';
+import { choice, list, listByKey, notYet, object, optional, type Static, text } from './schema.ts';
+
+const column = object(
+  {
+    column: text(
+      '`schema.table.column` as the server stores the names, where `*` stands for any characters of one part: `public.customers.email`, `*.*.password*`.',
+      { maxLength: 256, pattern: '^[^.\\s"\']+\\.[^.\\s"\']+\\.[^.\\s"\']+$' },
+    ),
+    strategy: strategy('How the values are masked.'),
+  },
+  'Columns that are masked, wherever their values would come out.',
+);
+
+const detector = object(
+  {
+    name: text('What a recording calls the detector. Unique in the rule.', { maxLength: 63, pattern: DNS_LABEL }),
+    type: choice(DETECTOR_TYPES, 'What is looked for. `Card` checks the Luhn digit and `IBAN` its check digits; `Custom` uses `pattern`.'),
+    pattern: optional(
+      text('With type Custom: an RE2 regular expression. What it matches is masked; it must not match the empty text.', { maxLength: 512 }),
+    ),
+    strategy: strategy('How what was found is masked; the text around it stays.'),
+  },
+  'Looks for values of one form in everything that comes back: rows, errors, notices, bodies. It is the second line of defence, because a value that was changed on the way no longer has its form: name the columns too.',
+  {
+    rules: [
+      { rule: "self.type != 'Custom' || has(self.pattern)", message: 'pattern is required with type Custom', fieldPath: '.pattern' },
+      { rule: "self.type == 'Custom' || !has(self.pattern)", message: 'pattern is only for type Custom', fieldPath: '.pattern' },
+    ],
+  },
+);
+
+export const maskingRuleSpec = object(
+  {
+    targetRefs: targetRefs('rule'),
+    columns: optional(
+      listByKey(['column'], column, 'Columns that are masked. Of two entries that cover a column the stricter wins.', {
+        minItems: 1,
+        maxItems: 128,
+      }),
+    ),
+    detectors: optional(
+      listByKey(['name'], detector, 'Forms of values that are masked wherever they appear.', { minItems: 1, maxItems: 32 }),
+    ),
+    jsonPaths: notYet(
+      list(
+        object(
+          { path: text('JSONPath into a body.', { maxLength: 256 }), strategy: strategy('How the values are masked.') },
+          'Values in JSON bodies that are masked.',
+        ),
+        'Values in JSON bodies that are masked. Not yet enforced, and so refused.',
+        { minItems: 1, maxItems: 64 },
+      ),
+    ),
+    exemptSubjects: optional(
+      subjects(
+        'Who sees the values in clear. Somebody is exempt from the mask of a column only if every MaskingRule that covers the column exempts them.',
+        1,
+      ),
+    ),
+    unprovable: choice(
+      ['Deny'],
+      'What happens to a command that can not be proved to be masked. `Deny`: it is refused. Not yet enforced, and so refused: `Mask`.',
+      { default: 'Deny', notYet: ['Mask'] },
+    ),
+    predicates: choice(
+      ['SourceMasked'],
+      'What a condition on a masked column sees. `SourceMasked`: the masked value, as the result does. Not yet enforced, and so refused: `Strict`, which refuses such a condition, and `Permissive`, which lets it see the true value.',
+      { default: 'SourceMasked', notYet: ['Strict', 'Permissive'] },
+    ),
+  },
+  'What is hidden in what comes back from a target.',
+  { rules: [{ rule: 'has(self.columns) || has(self.detectors)', message: 'at least one of columns and detectors is required' }] },
+);
+export const maskingRuleStatus = policyStatus;
+export type MaskingRuleSpec = Static<typeof maskingRuleSpec>;

@@ -1,0 +1,188 @@
+/** ProtectedResource: a server that agents reach only through Chaperone. */
+import { basicAuthRef, secretKeyRef, status } from './common.ts';
+import { choice, integer, listByKey, notYet, object, optional, type Static, text } from './schema.ts';
+
+const host = text('A host name or an IP address; no scheme, no port.', {
+  maxLength: 253,
+  pattern: '^([a-zA-Z0-9_]([-a-zA-Z0-9_]*[a-zA-Z0-9_])?(\\.[a-zA-Z0-9_]([-a-zA-Z0-9_]*[a-zA-Z0-9_])?)*\\.?|[0-9a-fA-F:]*:[0-9a-fA-F:.]*)$',
+});
+const port = integer('The TCP port.', { minimum: 1, maximum: 65535 });
+
+const tls = object(
+  {
+    mode: choice(
+      ['VerifyFull', 'Disable'],
+      "`VerifyFull`: TLS, and the target's certificate must be signed by a trusted CA and name the host. `Disable`: plain TCP, for a target on loopback or one that has no TLS; credentials then travel in the clear.",
+      { default: 'VerifyFull' },
+    ),
+    serverName: optional(
+      text("The name that the target's certificate must carry, also sent as SNI. The host of `address` where absent.", {
+        maxLength: 253,
+        pattern: '^[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?$',
+      }),
+    ),
+    caSecretRef: optional(secretKeyRef("PEM bundle of the CAs that are trusted. The system's roots where absent.", 'ca.crt')),
+  },
+  'TLS from the sidecar to the target.',
+  {
+    default: {},
+    rules: [
+      {
+        rule: "self.mode != 'Disable' || !(has(self.serverName) || has(self.caSecretRef))",
+        message: 'serverName and caSecretRef have no meaning with mode Disable',
+      },
+    ],
+  },
+);
+
+const databaseUser = object(
+  {
+    name: text(
+      'The database user that a client asks for. It is a request and not an identity: it says which credential is used, never what is allowed.',
+      {
+        maxLength: 63,
+        rules: [{ rule: "!self.contains('*')", message: 'a database user is compared exactly: wildcards are not supported' }],
+      },
+    ),
+    secretRef: basicAuthRef('The credential that the sidecar logs in to the target with. The agent never has it.'),
+    mint: notYet(
+      object(
+        { ttlSeconds: integer('How long a minted role is valid.', { minimum: 60, maximum: 86400 }) },
+        'Make a short-lived role for each session instead of using a stored credential. Not yet enforced, and so refused.',
+      ),
+    ),
+  },
+  'One database user.',
+);
+
+const postgresql = object(
+  {
+    database: text('The only database that may be asked for.', { maxLength: 63 }),
+    users: listByKey(
+      ['name'],
+      databaseUser,
+      'The database users that may be asked for, each with the credential that the sidecar uses for it. Another requested user is refused.',
+      { minItems: 1, maxItems: 32 },
+    ),
+  },
+  'What a PostgreSQL target needs. Required with protocol PostgreSQL.',
+);
+
+const RESERVED_HEADERS = [
+  'connection',
+  'content-encoding',
+  'content-length',
+  'expect',
+  'host',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+];
+
+const http = object(
+  {
+    credential: optional(
+      object(
+        {
+          header: text("The request header that carries the credential. An agent's own header of this name is dropped.", {
+            maxLength: 64,
+            pattern: '^[A-Za-z0-9][-A-Za-z0-9_]*$',
+            default: 'Authorization',
+            rules: [
+              {
+                rule: `!(self.lowerAscii() in [${RESERVED_HEADERS.map((name) => `'${name}'`).join(', ')}])`,
+                message: 'this header belongs to the connection and can not carry a credential',
+              },
+            ],
+          }),
+          prefix: text('Put before the value: `Bearer `, with its space. Empty where absent.', {
+            minLength: 0,
+            maxLength: 32,
+            pattern: '^[ -~]*$',
+            default: '',
+          }),
+          secretRef: secretKeyRef('The value. The agent never has it.'),
+        },
+        "The service's credential, put in by the sidecar. None is put in where absent.",
+      ),
+    ),
+  },
+  'What an HTTP target needs. Only with protocol HTTP.',
+);
+
+const recording = object(
+  {
+    results: choice(
+      ['None', 'Sample', 'All'],
+      'Which rows of a result are recorded, after masking. `None`: their number only. `Sample`: the first `sampleRows` of each statement. `All`: every row.',
+      { default: 'None' },
+    ),
+    sampleRows: integer('With `results: Sample`: rows that are kept of each statement.', { minimum: 1, maximum: 1000, default: 20 }),
+    fsync: choice(
+      ['Never', 'Always'],
+      '`Never`: a verdict is written before its command is forwarded, which survives a crash of the process. `Always`: it is also flushed to the disk, which survives a crash of the machine and costs a few milliseconds for each command.',
+      { default: 'Never' },
+    ),
+    onFailure: choice(
+      ['FailClosed'],
+      '`FailClosed`: where recording can not go on the session waits, then ends. Not yet enforced, and so refused: `Spool`.',
+      { default: 'FailClosed', notYet: ['Spool'] },
+    ),
+    mode: choice(
+      ['Async'],
+      '`Async`: segments are uploaded while the session goes on. Not yet enforced, and so refused: `Sync`, which waits for the bucket before a command is forwarded.',
+      { default: 'Async', notYet: ['Sync'] },
+    ),
+  },
+  'What is recorded. Every command and its verdict always is.',
+  { default: {} },
+);
+
+export const protectedResourceSpec = object(
+  {
+    protocol: choice(['PostgreSQL', 'HTTP'], 'What the target speaks. Not yet enforced, and so refused: `SSH` and `Kubernetes`.', {
+      notYet: ['SSH', 'Kubernetes'],
+    }),
+    address: object({ host, port }, 'Where agents dial, and where the sidecar finds the target.'),
+    aliases: optional(
+      listByKey(
+        ['host', 'port'],
+        object({ host, port }, 'One alias.'),
+        'Other addresses that mean the same target. An agent that dials one of them is judged by the same policies; the sidecar itself dials `address`.',
+        { minItems: 1, maxItems: 16 },
+      ),
+    ),
+    tls,
+    agentToken: choice(
+      ['Accept', 'Ignore'],
+      'Whether an agent may present a token of its own, whose user, groups and claims then count as subjects beside the workload. `Accept`: as the PostgreSQL password or as `Proxy-Authorization: Bearer`. `Ignore`: the workload is the only identity.',
+      { default: 'Accept' },
+    ),
+    postgresql: optional(postgresql),
+    http: optional(http),
+    recording,
+  },
+  'A server that agents reach only through Chaperone: where it is, how it is spoken to, which credential the sidecar uses, and what is recorded. With no AccessPolicy nobody may use it.',
+  {
+    rules: [
+      {
+        rule: "self.protocol != 'PostgreSQL' || has(self.postgresql)",
+        message: 'postgresql is required with protocol PostgreSQL',
+        fieldPath: '.postgresql',
+      },
+      {
+        rule: "self.protocol == 'PostgreSQL' || !has(self.postgresql)",
+        message: 'postgresql is only for protocol PostgreSQL',
+        fieldPath: '.postgresql',
+      },
+      { rule: "self.protocol == 'HTTP' || !has(self.http)", message: 'http is only for protocol HTTP', fieldPath: '.http' },
+    ],
+  },
+);
+export const protectedResourceStatus = status;
+export type ProtectedResourceSpec = Static<typeof protectedResourceSpec>;
