@@ -25,6 +25,8 @@ export interface Connection {
   readonly loopback: boolean;
   readonly workload: Workload;
   readonly resource: ResourceKey;
+  /** The driver calls it when the client is through its login (HTTP: its first request); until then the listener's header timeout runs. */
+  readonly established?: () => void;
 }
 
 export interface Workload {

@@ -1,0 +1,27 @@
+import { FRONTEND } from '../types.ts';
+import { Body } from './body.ts';
+import { cstring, frame, int32, uint16 } from './encode.ts';
+
+/** https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-PARSE */
+export interface Parse {
+  readonly type: 'Parse';
+  /** Name of the statement; empty for the unnamed one. */
+  readonly statement: string;
+  readonly text: string;
+  /** OIDs; 0 leaves the type to the server. */
+  readonly parameterTypes: readonly number[];
+}
+
+export function decodeParse(buffer: Buffer, start: number, end: number): Parse {
+  const body = new Body(buffer, start, end);
+  const statement = body.cstring();
+  const text = body.cstring();
+  const parameterTypes = Array.from({ length: body.uint16() }, () => body.uint32());
+  body.finish();
+  return { type: 'Parse', statement, text, parameterTypes };
+}
+
+export function encodeParse(message: Omit<Parse, 'type'>): Buffer {
+  const { statement, text, parameterTypes } = message;
+  return frame(FRONTEND.Parse, cstring(statement), cstring(text), uint16(parameterTypes.length), ...parameterTypes.map(int32));
+}
