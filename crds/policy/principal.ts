@@ -16,4 +16,6 @@ export interface Principal {
   readonly proof: Proof;
   /** RFC 8693 `act`: who the principal acts for, where the token says so. */
   readonly onBehalfOf?: string;
+  /** RFC 8693 `act.sub`: who uses the token in the subject's name, where the token says so. */
+  readonly actor?: string;
 }

@@ -1,0 +1,14 @@
+import type { Principal } from '#crds/policy/principal.ts';
+import type { Workload } from '../pipeline.ts';
+
+/** Standalone, the listener stands for the workload: whoever can connect to it is that workload. Nothing was proved by the caller. */
+export function listenerPrincipal(workload: Workload): Principal {
+  return {
+    kind: 'ServiceAccount',
+    issuer: 'standalone',
+    subject: `${workload.namespace}/${workload.serviceAccount}`,
+    groups: [],
+    claims: {},
+    proof: 'listener',
+  };
+}
