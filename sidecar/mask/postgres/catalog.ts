@@ -1,0 +1,96 @@
+/** A snapshot of what names mean in one database. Immutable; `version` is a hash of its content. */
+export interface Catalog {
+  readonly version: string;
+  /** By `schema`, then by name. */
+  readonly relations: ReadonlyMap<string, ReadonlyMap<string, Relation>>;
+  readonly relationsByOid: ReadonlyMap<number, Relation>;
+  /** By name: every function of that name in any schema. */
+  readonly functions: ReadonlyMap<string, readonly CatalogFunction[]>;
+  /** Operators outside pg_catalog, by name. */
+  readonly operators: ReadonlyMap<string, readonly CatalogOperator[]>;
+  /** By `schema`, then by name. */
+  readonly types: ReadonlyMap<string, ReadonlyMap<string, CatalogType>>;
+  readonly typesByOid: ReadonlyMap<number, CatalogType>;
+  /** Types that a user-defined cast through a function in SQL or a procedural language starts from or leads to. */
+  readonly castTypes: ReadonlySet<number>;
+}
+
+export type RelationKind = 'Table' | 'Partitioned' | 'View' | 'MaterializedView' | 'Foreign' | 'Sequence' | 'Index' | 'Composite';
+
+export interface Relation {
+  readonly oid: number;
+  readonly schema: string;
+  readonly name: string;
+  readonly kind: RelationKind;
+  readonly temporary: boolean;
+  /** In attnum order, dropped ones left out. */
+  readonly columns: readonly Column[];
+  /** Of a view or materialised view: `pg_get_viewdef` under search_path = pg_catalog, no trailing semicolon. */
+  readonly definition: string | null;
+  /** What the rules of the relation refer to (views: what they read). */
+  readonly dependsOn: readonly number[];
+  readonly parents: readonly number[];
+  readonly children: readonly number[];
+  /** A rule other than a view's own SELECT rule. */
+  readonly hasRules: boolean;
+  /** A trigger that is not a foreign key's. */
+  readonly hasTriggers: boolean;
+  /** Of a sequence: the column that owns it. */
+  readonly ownedBy: { readonly relation: number; readonly column: string } | null;
+}
+
+export interface Column {
+  readonly name: string;
+  readonly attnum: number;
+  readonly type: number;
+  /** Type modifier in parentheses, as `(10,2)`; empty where there is none. */
+  readonly typmod: string;
+}
+
+export interface CatalogFunction {
+  readonly oid: number;
+  readonly schema: string;
+  readonly name: string;
+  readonly kind: 'Function' | 'Aggregate' | 'Window' | 'Procedure';
+  readonly volatility: 'Immutable' | 'Stable' | 'Volatile';
+  readonly language: string;
+  readonly securityDefiner: boolean;
+}
+
+export interface CatalogOperator {
+  readonly oid: number;
+  readonly schema: string;
+  readonly name: string;
+  readonly function: CatalogFunction | null;
+}
+
+export interface CatalogType {
+  readonly oid: number;
+  readonly schema: string;
+  readonly name: string;
+  /** pg_type.typtype. */
+  readonly kind: 'b' | 'c' | 'd' | 'e' | 'm' | 'p' | 'r';
+  /** A domain's base type; 0 otherwise. */
+  readonly base: number;
+  /** An array's element type; 0 otherwise. */
+  readonly element: number;
+  /** A composite's relation; 0 otherwise. */
+  readonly relation: number;
+  /** A domain's check calls a function outside pg_catalog. */
+  readonly checksByFunction: boolean;
+}
+
+/** One row per array, one text (or null) per column: what a simple Query gives in text format. */
+export type Query = (sql: string) => Promise<readonly (readonly (string | null)[])[]>;
+
+/** A session of its own, for the catalog only. */
+export interface CatalogConnection {
+  readonly query: Query;
+  close(): Promise<void>;
+}
+
+export interface CatalogKey {
+  readonly resource: string;
+  readonly database: string;
+  readonly user: string;
+}

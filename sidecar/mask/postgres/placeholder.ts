@@ -1,0 +1,9 @@
+/** What a masked value looks like: a client that writes it back would overwrite the real one. */
+export const REDACTED = '[redacted]';
+
+const TYPED = new Set(['00000000-0000-0000-0000-000000000000', '1970-01-01', '"[redacted]"']);
+
+/** True for text that the masks produce, so that it can't be written to a masked column. */
+export function looksLikeMask(value: string): boolean {
+  return value.includes(REDACTED) || TYPED.has(value.trim()) || /^1970-01-01[ T]00:00:00/.test(value) || /\*{3}/.test(value);
+}
