@@ -1,10 +1,18 @@
 /** AccessPolicy: who may do what on a target. */
 import { STATEMENT_KINDS } from '../policy/action.ts';
-import { DNS_LABEL, objectName, policyStatus, subjects, targetRefs } from './common.ts';
-import { choice, flag, integer, list, listByKey, notYet, object, optional, type Static, setOf, text } from './schema.ts';
+import { DNS_LABEL, objectName, policyStatus, SQL_GLOB_PART, subjects, targetRefs } from './common.ts';
+import { choice, exactlyWhen, flag, integer, list, listByKey, notYet, object, optional, type Static, setOf, text } from './schema.ts';
 
 function sqlGlob(description: string) {
-  return text(description, { maxLength: 256, pattern: '^[^.\\s"\']+\\.[^.\\s"\']+$' });
+  return text(description, {
+    maxLength: 256,
+    rules: [
+      {
+        rule: `self.matches(r'^${SQL_GLOB_PART}[.]${SQL_GLOB_PART}$')`,
+        message: 'must be schema.name without quotes, where * stands for any characters: public.orders, public.*',
+      },
+    ],
+  });
 }
 
 const sql = object(
@@ -136,16 +144,7 @@ const rule = object(
   'What happens to the commands that match. A rule with neither sql nor http matches every command.',
   {
     rules: [
-      {
-        rule: "self.action != 'RequireApproval' || has(self.gateRefs)",
-        message: 'gateRefs is required with action RequireApproval',
-        fieldPath: '.gateRefs',
-      },
-      {
-        rule: "self.action == 'RequireApproval' || !has(self.gateRefs)",
-        message: 'gateRefs is only for action RequireApproval',
-        fieldPath: '.gateRefs',
-      },
+      ...exactlyWhen('gateRefs', "self.action == 'RequireApproval'", 'action RequireApproval'),
       { rule: '!(has(self.sql) && has(self.http))', message: 'sql and http exclude one another: write two rules' },
     ],
   },

@@ -1,6 +1,6 @@
 /** ApprovalGate: who must agree before a held command goes on. */
 import { approvers, secretKeyRef, status } from './common.ts';
-import { choice, flag, integer, list, notYet, object, optional, type Static, text } from './schema.ts';
+import { choice, exactlyWhen, flag, integer, list, notYet, object, optional, type Static, text } from './schema.ts';
 
 const grant = object(
   {
@@ -15,19 +15,9 @@ const grant = object(
   },
   'What an approval covers.',
   {
-    default: {},
-    rules: [
-      {
-        rule: "self.scope != 'Window' || has(self.windowSeconds)",
-        message: 'windowSeconds is required with scope Window',
-        fieldPath: '.windowSeconds',
-      },
-      {
-        rule: "self.scope == 'Window' || !has(self.windowSeconds)",
-        message: 'windowSeconds is only for scope Window',
-        fieldPath: '.windowSeconds',
-      },
-    ],
+    // Not {}: the API server runs the rules on a default before it fills that in.
+    default: { scope: 'Statement' },
+    rules: exactlyWhen('windowSeconds', "self.scope == 'Window'", 'scope Window'),
   },
 );
 

@@ -1,9 +1,15 @@
 /** What more than one kind is made of: references, subjects, masking strategies, status. */
-import { choice, integer, list, listByKey, object, optional, type Static, text } from './schema.ts';
+import { choice, integer, list, listByKey, object, onlyWhen, optional, type Static, text } from './schema.ts';
 
 /** RFC 1123: what Kubernetes takes as the name of an object. */
 export const DNS_SUBDOMAIN = '^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$';
 export const DNS_LABEL = '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$';
+
+/**
+ * RE2 of one part of a dotted glob over SQL names. `*` is its only special character: what other glob languages treat as special is refused,
+ * and so are dots and quotes, because a part is compared with the name itself.
+ */
+export const SQL_GLOB_PART = '[-\\pL\\pN_$#@* ]+';
 
 export function objectName(description: string) {
   return text(description, { maxLength: 253, pattern: DNS_SUBDOMAIN });
@@ -160,10 +166,8 @@ export function strategy(description: string) {
     `${description} Nothing is kept of a value that is shorter than twice what would be kept.`,
     {
       rules: [
-        {
-          rule: "self.type == 'Partial' || !(has(self.keepStart) || has(self.keepEnd))",
-          message: 'keepStart and keepEnd are only for type Partial',
-        },
+        onlyWhen('keepStart', "self.type == 'Partial'", 'type Partial'),
+        onlyWhen('keepEnd', "self.type == 'Partial'", 'type Partial'),
         {
           rule: "self.type != 'Partial' || (has(self.keepStart) && self.keepStart > 0) || (has(self.keepEnd) && self.keepEnd > 0)",
           message: 'type Partial keeps something: set keepStart or keepEnd to more than 0, or use Redact',

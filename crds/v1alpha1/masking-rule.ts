@@ -1,13 +1,21 @@
 /** MaskingRule: what is hidden in what comes back. */
 import { DETECTOR_TYPES } from '../policy/snapshot.ts';
-import { DNS_LABEL, policyStatus, strategy, subjects, targetRefs } from './common.ts';
-import { choice, list, listByKey, notYet, object, optional, type Static, text } from './schema.ts';
+import { DNS_LABEL, policyStatus, SQL_GLOB_PART, strategy, subjects, targetRefs } from './common.ts';
+import { choice, exactlyWhen, list, listByKey, notYet, object, optional, type Static, text } from './schema.ts';
 
 const column = object(
   {
     column: text(
       '`schema.table.column` as the server stores the names, where `*` stands for any characters of one part: `public.customers.email`, `*.*.password*`.',
-      { maxLength: 256, pattern: '^[^.\\s"\']+\\.[^.\\s"\']+\\.[^.\\s"\']+$' },
+      {
+        maxLength: 256,
+        rules: [
+          {
+            rule: `self.matches(r'^${SQL_GLOB_PART}[.]${SQL_GLOB_PART}[.]${SQL_GLOB_PART}$')`,
+            message: 'must be schema.table.column without quotes, where * stands for any characters of one part: public.customers.email',
+          },
+        ],
+      },
     ),
     strategy: strategy('How the values are masked.'),
   },
@@ -25,10 +33,7 @@ const detector = object(
   },
   'Looks for values of one form in everything that comes back: rows, errors, notices, bodies. It is the second line of defence, because a value that was changed on the way no longer has its form: name the columns too.',
   {
-    rules: [
-      { rule: "self.type != 'Custom' || has(self.pattern)", message: 'pattern is required with type Custom', fieldPath: '.pattern' },
-      { rule: "self.type == 'Custom' || !has(self.pattern)", message: 'pattern is only for type Custom', fieldPath: '.pattern' },
-    ],
+    rules: exactlyWhen('pattern', "self.type == 'Custom'", 'type Custom'),
   },
 );
 

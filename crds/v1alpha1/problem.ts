@@ -2,6 +2,8 @@
 export const PROBLEM_CODES = [
   /** A member that must be there is not. */
   'Required',
+  /** A member that must not be there beside another. */
+  'Forbidden',
   /** The schema has no such member. */
   'UnknownField',
   /** A string where a number belongs, and the like. */

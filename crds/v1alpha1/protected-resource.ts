@@ -1,6 +1,6 @@
 /** ProtectedResource: a server that agents reach only through Chaperone. */
 import { basicAuthRef, secretKeyRef, status } from './common.ts';
-import { choice, integer, listByKey, notYet, object, optional, type Static, text } from './schema.ts';
+import { choice, exactlyWhen, integer, listByKey, notYet, object, onlyWhen, optional, type Static, text } from './schema.ts';
 
 const host = text('A host name or an IP address; no scheme, no port.', {
   maxLength: 253,
@@ -27,10 +27,8 @@ const tls = object(
   {
     default: {},
     rules: [
-      {
-        rule: "self.mode != 'Disable' || !(has(self.serverName) || has(self.caSecretRef))",
-        message: 'serverName and caSecretRef have no meaning with mode Disable',
-      },
+      onlyWhen('serverName', "self.mode == 'VerifyFull'", 'mode VerifyFull'),
+      onlyWhen('caSecretRef', "self.mode == 'VerifyFull'", 'mode VerifyFull'),
     ],
   },
 );
@@ -170,17 +168,8 @@ export const protectedResourceSpec = object(
   'A server that agents reach only through Chaperone: where it is, how it is spoken to, which credential the sidecar uses, and what is recorded. With no AccessPolicy nobody may use it.',
   {
     rules: [
-      {
-        rule: "self.protocol != 'PostgreSQL' || has(self.postgresql)",
-        message: 'postgresql is required with protocol PostgreSQL',
-        fieldPath: '.postgresql',
-      },
-      {
-        rule: "self.protocol == 'PostgreSQL' || !has(self.postgresql)",
-        message: 'postgresql is only for protocol PostgreSQL',
-        fieldPath: '.postgresql',
-      },
-      { rule: "self.protocol == 'HTTP' || !has(self.http)", message: 'http is only for protocol HTTP', fieldPath: '.http' },
+      ...exactlyWhen('postgresql', "self.protocol == 'PostgreSQL'", 'protocol PostgreSQL'),
+      onlyWhen('http', "self.protocol == 'HTTP'", 'protocol HTTP'),
     ],
   },
 );

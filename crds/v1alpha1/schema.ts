@@ -15,6 +15,8 @@ export interface Rule {
   readonly message: string;
   /** Member of `self` that the problem is about: `.postgresql`. */
   readonly fieldPath?: string;
+  /** What kind of problem it is; `FieldValueInvalid` where absent. */
+  readonly reason?: 'FieldValueRequired' | 'FieldValueForbidden';
 }
 
 interface Common {
@@ -98,6 +100,29 @@ export function notYet<S extends TSchema>(schema: S): TOptional<TUnsafe<never>> 
 function array<S extends TSchema>(item: S, description: string, bounds: Bounds, keywords: object) {
   const { rules, ...rest } = bounds;
   return Type.Array(item, { description, ...rest, ...keywords, ...celRules(rules) });
+}
+
+/** Two rules: `member` must be there where `condition` holds, and must not be there otherwise. `when` says the condition in words. */
+export function exactlyWhen(member: string, condition: string, when: string): readonly Rule[] {
+  return [requiredWhen(member, condition, when), onlyWhen(member, condition, when)];
+}
+
+export function requiredWhen(member: string, condition: string, when: string): Rule {
+  return {
+    rule: `!(${condition}) || has(self.${member})`,
+    message: `${member} is required with ${when}`,
+    fieldPath: `.${member}`,
+    reason: 'FieldValueRequired',
+  };
+}
+
+export function onlyWhen(member: string, condition: string, when: string): Rule {
+  return {
+    rule: `${condition} || !has(self.${member})`,
+    message: `${member} is only for ${when}`,
+    fieldPath: `.${member}`,
+    reason: 'FieldValueForbidden',
+  };
 }
 
 function celRules(rules: readonly Rule[] | undefined): object {

@@ -1,0 +1,86 @@
+/** The CustomResourceDefinition of a kind, as an object. */
+import { GROUP, KINDS, type Kind, type KindDefinition, VERSION } from './kinds.ts';
+import { asNode, type Node, requiredMembers, rulesOf } from './node.ts';
+import { NOT_YET } from './schema.ts';
+
+interface JsonObject {
+  readonly [key: string]: unknown;
+}
+
+export function customResourceDefinition(kind: Kind): JsonObject {
+  const definition = KINDS[kind];
+  return {
+    apiVersion: 'apiextensions.k8s.io/v1',
+    kind: 'CustomResourceDefinition',
+    metadata: { name: `${definition.plural}.${GROUP}` },
+    spec: {
+      group: GROUP,
+      scope: 'Namespaced',
+      names: {
+        kind,
+        listKind: `${kind}List`,
+        plural: definition.plural,
+        singular: definition.singular,
+        shortNames: [definition.shortName],
+        categories: ['chaperone'],
+      },
+      versions: [
+        {
+          name: VERSION,
+          served: true,
+          storage: true,
+          schema: { openAPIV3Schema: rootSchema(definition) },
+          subresources: { status: {} },
+          additionalPrinterColumns: printerColumns(definition),
+        },
+      ],
+    },
+  };
+}
+
+function rootSchema(definition: KindDefinition): JsonObject {
+  const spec = asNode(definition.spec);
+  return {
+    description: spec.description,
+    type: 'object',
+    required: ['spec'],
+    properties: {
+      apiVersion: { type: 'string', description: 'Always `chaperone.dev/v1alpha1`.' },
+      kind: { type: 'string', description: `Always \`${definition.kind}\`.` },
+      metadata: { type: 'object' },
+      spec: structural(spec),
+      status: structural(asNode(definition.status)),
+    },
+  };
+}
+
+/** A node in the words of a structural schema: without what only we and typebox know, with the rules that refuse what is not yet enforced. */
+function structural(node: Node): JsonObject {
+  const known = Object.entries(node).filter(([key]) => !DROPPED.has(key) && !key.startsWith('~'));
+  const required = requiredMembers(node);
+  const rules = rulesOf(node);
+  return {
+    ...Object.fromEntries(known),
+    ...(required.length > 0 ? { required } : {}),
+    ...(node.properties === undefined ? {} : { properties: mapValues(node.properties, structural) }),
+    ...(node.items === undefined ? {} : { items: structural(node.items) }),
+    ...(rules.length > 0 ? { 'x-kubernetes-validations': rules } : {}),
+  };
+}
+
+const DROPPED: ReadonlySet<string> = new Set([NOT_YET, 'required', 'properties', 'items', 'x-kubernetes-validations']);
+
+function mapValues<V, W>(values: { readonly [key: string]: V }, change: (value: V) => W): { readonly [key: string]: W } {
+  return Object.fromEntries(Object.entries(values).map(([key, value]) => [key, change(value)]));
+}
+
+function printerColumns(definition: KindDefinition): readonly JsonObject[] {
+  const ready = '.status.conditions[?(@.type=="Ready")]';
+  return [
+    { name: 'Ready', type: 'string', jsonPath: `${ready}.status`, description: 'Whether it is accepted, resolved and programmed' },
+    ...definition.columns.map((column) => ({ ...column })),
+    { name: 'Reason', type: 'string', jsonPath: `${ready}.reason`, description: 'Why it is or is not ready', priority: 1 },
+    { name: 'Message', type: 'string', jsonPath: `${ready}.message`, description: 'The same in a sentence', priority: 1 },
+    { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp', description: 'Time since it was created' },
+  ];
+}
