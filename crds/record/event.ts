@@ -95,6 +95,8 @@ export interface RowsEvent extends EventBase {
   readonly type: 'rows';
   readonly columns: readonly string[];
   readonly rows: readonly (readonly (string | null)[])[];
+  /** True where cells were cut at the recorder's limit. */
+  readonly truncated?: boolean;
 }
 
 export interface ApprovalEvent extends EventBase {
@@ -117,6 +119,11 @@ export interface EndEvent extends EventBase {
   /** `interrupted`: written by the next start of the recorder, because the process died. */
   readonly reason: 'client' | 'server' | 'limit' | 'policy' | 'drain' | 'error' | 'interrupted';
   readonly message?: string;
+}
+
+/** The last member of every stored line: SHA-256 hex over the `hash` before (in a segment's first event: of the header's bytes) and the line's bytes without this member. */
+export interface Chained {
+  readonly hash: string;
 }
 
 export type RecordEvent = StartEvent | ActionEvent | ResultEvent | RowsEvent | ApprovalEvent | NoteEvent | EndEvent;
