@@ -1,16 +1,16 @@
 /** AccessPolicy: who may do what on a target. */
 import { STATEMENT_KINDS } from '../policy/action.ts';
 import { DNS_LABEL, objectName, policyStatus, SQL_GLOB_PART, subjects, targetRefs } from './common.ts';
-import { choice, exactlyWhen, flag, integer, list, listByKey, notYet, object, optional, type Static, setOf, text } from './schema.ts';
+import { choice, exactlyWhen, flag, form, integer, list, listByKey, notYet, object, optional, type Static, setOf, text } from './schema.ts';
 
 function sqlGlob(description: string) {
   return text(description, {
     maxLength: 256,
     rules: [
-      {
-        rule: `self.matches(r'^${SQL_GLOB_PART}[.]${SQL_GLOB_PART}$')`,
-        message: 'must be schema.name without quotes, where * stands for any characters: public.orders, public.*',
-      },
+      form(
+        `${SQL_GLOB_PART}[.]${SQL_GLOB_PART}`,
+        'must be schema.name without quotes, where * stands for any characters: public.orders, public.*',
+      ),
     ],
   });
 }
@@ -64,21 +64,38 @@ const sql = object(
 const http = object(
   {
     methods: optional(
-      setOf(text('One method, in upper case.', { maxLength: 32, pattern: '^[A-Z][-A-Z]*$' }), 'Request methods.', {
-        minItems: 1,
-        maxItems: 16,
-      }),
+      setOf(
+        text('One method, in upper case.', { maxLength: 32, rules: [form('[A-Z][-A-Z]*', 'must be a method in upper case: GET')] }),
+        'Request methods.',
+        {
+          minItems: 1,
+          maxItems: 16,
+        },
+      ),
     ),
     hosts: optional(
       list(
-        text('One host glob, in lower case and without a port.', { maxLength: 253, pattern: '^[-a-z0-9_.*:]+$' }),
+        text('One host glob, in lower case and without a port.', {
+          maxLength: 253,
+          rules: [form('[-a-z0-9_.*:]+', 'must be a host in lower case, without scheme, port or path: *.internal')],
+        }),
         'Hosts. `*` stands for any characters of one label, `**` for any number of labels: `*.internal`.',
         { minItems: 1, maxItems: 32 },
       ),
     ),
     paths: optional(
       list(
-        text('One path glob, without the query.', { maxLength: 512, pattern: '^/[^\\s?#]*$' }),
+        text('One path glob, without the query.', {
+          maxLength: 512,
+          rules: [
+            form('/[^\\s?#\\\\]*', 'must begin with / and hold neither a query nor spaces: /v1/invoices/**'),
+            // A glob that can't match any normalised path is a Deny that never denies.
+            {
+              rule: "!self.matches(r'/[.]{0,2}/|/[.]{1,2}$')",
+              message: 'must not hold an empty segment, . or ..: a path is normalised before it is matched',
+            },
+          ],
+        }),
         'Paths, after normalisation. `*` stands for any characters of one segment, `**` for any number of segments: `/v1/invoices/**`.',
         { minItems: 1, maxItems: 64 },
       ),
@@ -175,12 +192,15 @@ const timeWindow = object(
       minItems: 1,
       maxItems: 7,
     }),
-    start: text('When the window opens, `HH:MM` in UTC.', { maxLength: 5, pattern: '^([01][0-9]|2[0-3]):[0-5][0-9]$' }),
+    start: text('When the window opens, `HH:MM` in UTC.', {
+      maxLength: 5,
+      rules: [form('([01][0-9]|2[0-3]):[0-5][0-9]', 'must be HH:MM on a clock of 24 hours: 09:00')],
+    }),
     end: text(
       'When the window closes, `HH:MM` in UTC; that minute is no longer part of it. `24:00` is the end of the day. An end before the start runs past midnight.',
       {
         maxLength: 5,
-        pattern: '^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$',
+        rules: [form('([01][0-9]|2[0-3]):[0-5][0-9]|24:00', 'must be HH:MM on a clock of 24 hours, or 24:00: 17:30')],
       },
     ),
   },

@@ -1,7 +1,7 @@
 /** MaskingRule: what is hidden in what comes back. */
 import { DETECTOR_TYPES } from '../policy/snapshot.ts';
 import { DNS_LABEL, policyStatus, SQL_GLOB_PART, strategy, subjects, targetRefs } from './common.ts';
-import { choice, exactlyWhen, list, listByKey, notYet, object, optional, type Static, text } from './schema.ts';
+import { choice, exactlyWhen, form, list, listByKey, notYet, object, optional, type Static, text } from './schema.ts';
 
 const column = object(
   {
@@ -10,10 +10,10 @@ const column = object(
       {
         maxLength: 256,
         rules: [
-          {
-            rule: `self.matches(r'^${SQL_GLOB_PART}[.]${SQL_GLOB_PART}[.]${SQL_GLOB_PART}$')`,
-            message: 'must be schema.table.column without quotes, where * stands for any characters of one part: public.customers.email',
-          },
+          form(
+            `${SQL_GLOB_PART}[.]${SQL_GLOB_PART}[.]${SQL_GLOB_PART}`,
+            'must be schema.table.column without quotes, where * stands for any characters of one part: public.customers.email',
+          ),
         ],
       },
     ),

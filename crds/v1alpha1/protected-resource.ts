@@ -1,10 +1,15 @@
 /** ProtectedResource: a server that agents reach only through Chaperone. */
 import { basicAuthRef, secretKeyRef, status } from './common.ts';
-import { choice, exactlyWhen, integer, listByKey, notYet, object, onlyWhen, optional, type Static, text } from './schema.ts';
+import { choice, exactlyWhen, form, integer, listByKey, notYet, object, onlyWhen, optional, type Static, text } from './schema.ts';
 
 const host = text('A host name or an IP address; no scheme, no port.', {
   maxLength: 253,
-  pattern: '^([a-zA-Z0-9_]([-a-zA-Z0-9_]*[a-zA-Z0-9_])?(\\.[a-zA-Z0-9_]([-a-zA-Z0-9_]*[a-zA-Z0-9_])?)*\\.?|[0-9a-fA-F:]*:[0-9a-fA-F:.]*)$',
+  rules: [
+    form(
+      '[a-zA-Z0-9_]([-a-zA-Z0-9_]*[a-zA-Z0-9_])?([.][a-zA-Z0-9_]([-a-zA-Z0-9_]*[a-zA-Z0-9_])?)*[.]?|[0-9a-fA-F:]*:[0-9a-fA-F:.]*',
+      'must be a host name or an IP address, without scheme, port or path',
+    ),
+  ],
 });
 const port = integer('The TCP port.', { minimum: 1, maximum: 65535 });
 

@@ -125,6 +125,11 @@ export function onlyWhen(member: string, condition: string, when: string): Rule 
   };
 }
 
+/** The whole text has this form (RE2). Says so in words, where a `pattern` would show the expression to the author of a manifest. */
+export function form(re2: string, message: string): Rule {
+  return { rule: `self.matches(r'^(${re2})$')`, message };
+}
+
 function celRules(rules: readonly Rule[] | undefined): object {
   return rules === undefined || rules.length === 0 ? {} : { 'x-kubernetes-validations': rules };
 }

@@ -137,13 +137,14 @@ function hasType(node: Node, value: unknown): boolean {
 
 function wrongType(node: Node, value: unknown, path: string): Problem {
   const found = typeName(value);
-  return problem(path, 'TypeInvalid', `Invalid value: "${found}": ${path} in body must be of type ${node.type}: "${found}"`);
+  const wanted = found === 'float64' ? (node.format ?? node.type) : node.type;
+  return problem(path, 'TypeInvalid', `Invalid value: "${found}": ${path} in body must be of type ${wanted}: "${found}"`);
 }
 
 function typeName(value: unknown): string {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'array';
-  if (typeof value === 'number') return Number.isSafeInteger(value) ? 'integer' : 'number';
+  if (typeof value === 'number') return Number.isSafeInteger(value) ? 'integer' : 'float64';
   return typeof value;
 }
 
