@@ -87,7 +87,7 @@ async function usableTree(cache: string, as: RunAs | null): Promise<string> {
 }
 
 function readableBy(as: RunAs | null, path: string): boolean {
-  return spawnSync('test', ['-x', path], { cwd: '/', ...(as ?? {}) }).status === 0;
+  return spawnSync('test', ['-x', path], { cwd: '/', ...as }).status === 0;
 }
 
 /** npm packages hold no symlinks: the package lists them in a file, for a script that `--ignore-scripts` skips. False where we may not write. */
@@ -108,7 +108,7 @@ async function makeTemplate(bin: string, cache: string, template: string, as: Ru
   const part = await mkdtemp(join(cache, 'part-'));
   if (as) await chown(part, as.uid, as.gid);
   const options = ['--username=postgres', '--no-locale', '--encoding=UTF8', '--auth=trust', '--no-sync', '--wal-segsize=1'];
-  await run(join(bin, 'initdb'), [...options, '--pgdata', part], { cwd: '/', env: { PATH: '/usr/bin:/bin', LC_ALL: 'C' }, ...(as ?? {}) });
+  await run(join(bin, 'initdb'), [...options, '--pgdata', part], { cwd: '/', env: { PATH: '/usr/bin:/bin', LC_ALL: 'C' }, ...as });
   await settle(part, template);
 }
 

@@ -5,7 +5,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client } from 'pg';
+import { Client, type QueryResult } from 'pg';
 import { installation, type Major, type RunAs, unprivilegedUser } from './binaries.ts';
 
 export { hasPostgres, type Major } from './binaries.ts';
@@ -25,6 +25,8 @@ export interface PostgresOptions {
   readonly initSql?: string;
 }
 
+type Row = Record<string, unknown>;
+
 export interface Postgres {
   readonly host: '127.0.0.1';
   readonly port: number;
@@ -32,7 +34,7 @@ export interface Postgres {
   readonly superuser: { readonly user: string; readonly password: string };
   readonly database: string;
   /** Runs SQL as the superuser in `database` over a connection of its own; the rows of the last statement. */
-  query(sql: string, values?: readonly unknown[]): Promise<Record<string, unknown>[]>;
+  query(sql: string, values?: readonly unknown[]): Promise<Row[]>;
   /** Stops the server and removes its folder. Safe to call twice. */
   stop(): Promise<void>;
 }
@@ -110,7 +112,7 @@ async function launch(bin: string, template: string, as: RunAs | null, options: 
     env: { PATH: '/usr/bin:/bin', LC_ALL: 'C' },
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true,
-    ...(as ?? {}),
+    ...as,
   });
   guard.unref();
   (guard.stdin as unknown as { unref(): void }).unref();
@@ -166,9 +168,8 @@ async function once(config: { host: string; port: number; database: string; user
   const client = new Client(config);
   await client.connect();
   try {
-    const result = await (values ? client.query(sql, [...values]) : client.query(sql));
-    const last = Array.isArray(result) ? result.at(-1) : result;
-    return last?.rows ?? [];
+    const result: QueryResult<Row> | QueryResult<Row>[] = await (values ? client.query<Row>(sql, [...values]) : client.query<Row>(sql));
+    return [result].flat().at(-1)?.rows ?? [];
   } finally {
     await client.end();
   }

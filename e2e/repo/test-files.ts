@@ -1,0 +1,16 @@
+import { pathsInTree } from './tree.ts';
+
+/** What `npm run check` runs: the tests of the parts, beside the parts. */
+export const UNIT_TESTS = ['crds', 'sidecar', 'operator', 'cli', 'e2e/repo', 'e2e/postgres'];
+/** What `npm test` runs: all that needs nothing but the locked dependencies. */
+export const ALL_TESTS = ['crds', 'sidecar', 'operator', 'cli', 'examples', 'e2e', 'bench'];
+/** What needs programs of the system (psql, psycopg2, pgbench): `npm run e2e`. */
+export const NEEDS_SYSTEM = ['e2e/clients'];
+
+/** The test files under the folders; those that need programs of the system only where they are asked for. */
+export async function testFiles(folders: readonly string[]): Promise<string[]> {
+  const asked = (path: string) => folders.some((folder) => path === folder || path.startsWith(`${folder.replace(/\/$/, '')}/`));
+  const tests = (await pathsInTree()).filter((path) => path.endsWith('.test.ts') && asked(path));
+  const skipped = NEEDS_SYSTEM.filter((folder) => !folders.some((wanted) => wanted.startsWith(folder)));
+  return tests.filter((path) => !skipped.some((folder) => path.startsWith(`${folder}/`)));
+}
