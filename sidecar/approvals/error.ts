@@ -2,8 +2,7 @@
 export const APPROVAL_ERROR_CODES = [
   'AskerNotIdentified',
   'GateMissing',
-  'TooManyForAgent',
-  'TooMany',
+  'LimitExceeded',
   'Closed',
   'NotFound',
   'NotPending',

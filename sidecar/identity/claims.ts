@@ -5,7 +5,8 @@ import { IdentityError } from './error.ts';
 import type { TokenIssuer } from './issuers.ts';
 
 const MAX_SUBJECT = 256;
-const MAX_GROUPS = 500;
+/** As many as a condition may look at. */
+const MAX_GROUPS = 256;
 const MAX_DEPTH = 8;
 
 /** The principal that a verified token stands for. Throws IdentityError where a claim that counts is not what it should be. */
