@@ -1,6 +1,10 @@
+import type { TSchema } from 'typebox';
+import { Check, Errors } from 'typebox/value';
 import type { ResourcePolicy } from './engine.ts';
 import { canonicalJson } from './json.ts';
-import type { Snapshot } from './snapshot.ts';
+import { compileResource, denyingResource } from './judge.ts';
+import { SNAPSHOT_SCHEMA_VERSION, type Snapshot, type SnapshotResource, type SnapshotRule, type SnapshotSubject } from './snapshot.ts';
+import { snapshotHead, snapshotResource } from './snapshot-schema.ts';
 
 export interface LoadProblem {
   /** Null where it is about the snapshot as a whole. */
@@ -16,21 +20,108 @@ export interface ResourcePolicies {
 
 /**
  * `ok: false`: the snapshot is refused as a whole, keep the last good one.
- * `problems` of an accepted snapshot name what denies by itself: a resource that asks for a capability that is missing, a condition that can't be compiled.
+ * `problems` of an accepted snapshot name what denies by itself: a resource that asks for a capability that is missing, a rule whose condition can't
+ * be compiled.
  */
 export type LoadedSnapshot =
-  | { readonly ok: true; readonly policies: ResourcePolicies; readonly problems: readonly LoadProblem[] }
+  | { readonly ok: true; readonly snapshot: Snapshot; readonly policies: ResourcePolicies; readonly problems: readonly LoadProblem[] }
   | { readonly ok: false; readonly problems: readonly LoadProblem[] };
 
-export function loadSnapshot(_snapshot: Snapshot, _capabilities: readonly string[]): LoadedSnapshot {
-  return { ok: false, problems: [{ resource: null, message: 'not supported yet' }] };
+const MAX_PROBLEMS = 20;
+
+/**
+ * Checks a snapshot, from JSON or from a compiler, against the closed schema, and compiles its policies. Never throws.
+ * A resource that asks for a capability that is not in `capabilities` denies everything (MissingCapability) and is not read further, so that a newer
+ * operator's resource does not stop the others.
+ */
+export function loadSnapshot(json: unknown, capabilities: readonly string[]): LoadedSnapshot {
+  try {
+    return load(json, capabilities);
+  } catch {
+    return { ok: false, problems: [{ resource: null, message: 'the snapshot can not be read' }] };
+  }
 }
 
-/** The closed-schema check of a snapshot that was read from JSON: an unknown schemaVersion or member is refused. */
+/**
+ * The head of a snapshot from JSON: an unknown schemaVersion or member is refused. What stands inside the resources is checked by `loadSnapshot`,
+ * which knows the capabilities. Never throws.
+ */
 export function readSnapshot(
-  _json: unknown,
+  json: unknown,
 ): { readonly ok: true; readonly snapshot: Snapshot } | { readonly ok: false; readonly problems: readonly LoadProblem[] } {
-  return { ok: false, problems: [{ resource: null, message: 'not supported yet' }] };
+  const version = (json as { readonly schemaVersion?: unknown } | null | undefined)?.schemaVersion;
+  if (version !== SNAPSHOT_SCHEMA_VERSION)
+    return { ok: false, problems: [{ resource: null, message: `schemaVersion is not ${SNAPSHOT_SCHEMA_VERSION}` }] };
+  const problems = schemaProblems(snapshotHead, json).map((message) => ({ resource: null, message }));
+  return problems.length > 0 ? { ok: false, problems } : { ok: true, snapshot: json as Snapshot };
+}
+
+function load(json: unknown, capabilities: readonly string[]): LoadedSnapshot {
+  const read = readSnapshot(json);
+  if (!read.ok) return read;
+  const { snapshot } = read;
+  const refused: LoadProblem[] = [];
+  const problems: LoadProblem[] = [];
+  const policies = new Map<string, ResourcePolicy>();
+  for (const resource of snapshot.resources) {
+    const { namespace, name } = resource;
+    const key = `${namespace}/${name}`;
+    const at = { namespace, name };
+    if (policies.has(key)) refused.push({ resource: at, message: 'the resource is there twice' });
+    const missing = resource.requiredCapabilities.filter((capability) => !capabilities.includes(capability));
+    if (missing.length > 0) {
+      const message = `this sidecar lacks ${missing.join(', ')}, which ProtectedResource ${key} requires`;
+      problems.push({ resource: at, message });
+      policies.set(key, denyingResource(resource, 'MissingCapability', `denied: ${message}`));
+      continue;
+    }
+    const unfit = [...schemaProblems(snapshotResource, resource), ...(Check(snapshotResource, resource) ? contradictions(resource) : [])];
+    refused.push(...unfit.map((message) => ({ resource: at, message })));
+    if (unfit.length === 0)
+      policies.set(
+        key,
+        compileResource(resource, (message) => problems.push({ resource: at, message })),
+      );
+  }
+  if (refused.length > 0) return { ok: false, problems: refused.slice(0, MAX_PROBLEMS) };
+  return { ok: true, snapshot, policies: lookup(policies), problems };
+}
+
+function lookup(policies: ReadonlyMap<string, ResourcePolicy>): ResourcePolicies {
+  return { get: ({ namespace, name }) => policies.get(`${namespace}/${name}`), all: [...policies.values()] };
+}
+
+function schemaProblems(schema: TSchema, value: unknown): readonly string[] {
+  if (Check(schema, value)) return [];
+  return Errors(schema, value)
+    .slice(0, MAX_PROBLEMS)
+    .map(({ instancePath, message }) => `${instancePath === '' ? '/' : instancePath}: ${message}`);
+}
+
+/** What the schema can't say. Each of these would otherwise make a rule that looks as if it held and does not. */
+function contradictions(resource: SnapshotResource): readonly string[] {
+  const subjects = [...resource.policies.flatMap((each) => each.subjects), ...resource.masking.flatMap((each) => each.exemptSubjects)];
+  return [
+    ...resource.policies.flatMap(({ rules, name }) =>
+      rules.flatMap((rule) => ruleContradictions(rule).map((message) => `AccessPolicy ${name} rule ${rule.name}: ${message}`)),
+    ),
+    ...resource.policies
+      .filter(({ windows }) => windows.some(({ start, end }) => start === end))
+      .map(({ name }) => `AccessPolicy ${name}: a time window starts when it ends`),
+    ...(subjects.some(meansNobody) ? ['a subject means nobody'] : []),
+  ];
+}
+
+function ruleContradictions(rule: SnapshotRule): readonly string[] {
+  const found: string[] = [];
+  if (rule.sql !== undefined && rule.http !== undefined) found.push('it is about SQL and HTTP, so it matches nothing');
+  if (rule.action !== 'RequireApproval' && rule.gates.length > 0) found.push('gates are only for RequireApproval');
+  return found;
+}
+
+function meansNobody({ serviceAccount, user, group, claims }: SnapshotSubject): boolean {
+  const asksForToken = user !== undefined || group !== undefined || claims !== undefined;
+  return serviceAccount === undefined ? !asksForToken : asksForToken;
 }
 
 /** `sha256:` and the hex SHA-256 of the canonical JSON. `sha256` gives lower-case hex. */

@@ -1,0 +1,76 @@
+import type { Action, SqlName } from './action.ts';
+import type { ConditionInput } from './cel.ts';
+import { GAPS, type Gap } from './match-sql.ts';
+import type { CompiledPolicy } from './rule.ts';
+import type { Weighed } from './weigh.ts';
+
+const MAX_POLICIES_NAMED = 3;
+const MAX_NAME_LENGTH = 130;
+
+/** What no rule covers, told by the rule that came closest: kinds, methods and names, never a value of the command. */
+export function whatIsNotCovered(weighed: Weighed, policies: readonly CompiledPolicy[], input: ConditionInput): string {
+  const index = weighed.units.findIndex((unit, at) => isUncovered(weighed, at, unit.session));
+  const unit = weighed.units[index];
+  if (unit === undefined || unit.session) return 'opening a session';
+  let closest: Gap = { at: 'protocol' };
+  for (const policy of policies) {
+    if (!policy.open(input.nowMs)) continue;
+    for (const rule of policy.rules) {
+      if (rule.action === 'Deny') continue;
+      const gap: Gap = rule.gap(input.action, unit.statement, unit.kinds) ?? { at: 'condition' };
+      if (GAPS.indexOf(gap.at) > GAPS.indexOf(closest.at)) closest = gap;
+    }
+  }
+  return describe(closest, input.action, unit.statement?.kind);
+}
+
+export function isUncovered(weighed: Weighed, index: number, session: boolean): boolean {
+  if (session) return weighed.sessionBy === undefined;
+  return weighed.allowedBy[index] === undefined && weighed.askedBy[index] === undefined;
+}
+
+function describe(gap: Gap, action: Action, kind: string | undefined): string {
+  const subject = action.type === 'http' ? `method ${printable(action.method)}` : `statement kind ${kind}`;
+  switch (gap.at) {
+    case 'protocol':
+    case 'method':
+      return subject;
+    case 'kind':
+      return `statement kind ${gap.kind}`;
+    case 'access':
+      return `${subject} with this access`;
+    case 'where':
+      return `${subject} with a WHERE`;
+    case 'host':
+      return `${subject} on this host`;
+    case 'path':
+      return `${subject} on this path`;
+    case 'relation':
+      return `relation ${nameText(gap.name)}`;
+    case 'function':
+      return `function ${nameText(gap.name)}`;
+    case 'unnamed':
+      return `statement kind ${gap.kind}, which writes and names nothing that is listed`;
+    case 'condition':
+      return `${subject} under its condition`;
+    default:
+      return gap.at satisfies never;
+  }
+}
+
+/** The first few by name. */
+export function policyNames(policies: readonly CompiledPolicy[]): string {
+  const names = policies.map((policy) => policy.name);
+  const more = names.length - MAX_POLICIES_NAMED;
+  return more > 0 ? `${names.slice(0, MAX_POLICIES_NAMED).join(', ')} and ${more} more` : names.join(', ');
+}
+
+function nameText(name: SqlName | undefined): string {
+  if (name === undefined) return '?';
+  return name.schema === null ? `${printable(name.name)}, which is not resolved` : printable(`${name.schema}.${name.name}`);
+}
+
+/** Names come from the client: one line, without control characters, of bounded length. */
+function printable(text: string): string {
+  return text.replace(/[^\p{L}\p{N}\p{P}\p{S} ]/gu, '?').slice(0, MAX_NAME_LENGTH);
+}

@@ -1,0 +1,93 @@
+import { dottedParts, type TextMatcher } from './glob.ts';
+import { canonicalJson } from './json.ts';
+import type { ColumnMask, MaskPolicy } from './mask.ts';
+import type { Principal } from './principal.ts';
+import type { SnapshotMasking, SnapshotStrategy } from './snapshot.ts';
+import { meansAny } from './subject.ts';
+import type { Author } from './verdict.ts';
+
+interface CompiledEntry {
+  readonly rule: SnapshotMasking;
+  readonly author: Author;
+  readonly parts: readonly TextMatcher[];
+  readonly strategy: SnapshotStrategy;
+}
+
+/** What is masked for whom. Policies are cached by the identity of the list of principals, which a session keeps. */
+export function compileMasking(rules: readonly SnapshotMasking[]): (principals: readonly Principal[]) => MaskPolicy {
+  const entries = rules.flatMap(compileColumns);
+  const everything = canonicalJson(rules);
+  const policies = new WeakMap<readonly Principal[], MaskPolicy>();
+  return (principals) => {
+    const known = policies.get(principals);
+    if (known !== undefined) return known;
+    const policy = maskingFor(rules, entries, everything, principals);
+    policies.set(principals, policy);
+    return policy;
+  };
+}
+
+function compileColumns(rule: SnapshotMasking): readonly CompiledEntry[] {
+  return rule.columns.map(({ column, strategy }) => {
+    const parts = dottedParts(column, 3);
+    if (parts === null) throw new TypeError(`not schema.table.column: ${column}`);
+    return { rule, author: authorOf(rule, column), parts, strategy };
+  });
+}
+
+function maskingFor(
+  rules: readonly SnapshotMasking[],
+  entries: readonly CompiledEntry[],
+  everything: string,
+  principals: readonly Principal[],
+): MaskPolicy {
+  const exempting = new Set(rules.filter((rule) => meansAny(rule.exemptSubjects, principals)));
+  const masks = new Map<string, ColumnMask | null>();
+  return {
+    active: rules.length > 0,
+    column(schema, relation, column) {
+      const key = JSON.stringify([schema, relation, column]);
+      const known = masks.get(key);
+      if (known !== undefined) return known;
+      const covering = entries.filter(({ parts }) => parts[0]?.(schema) && parts[1]?.(relation) && parts[2]?.(column));
+      const mask = covering.every(({ rule }) => exempting.has(rule)) ? null : strictestMask(covering);
+      if (masks.size >= MAX_REMEMBERED) masks.clear();
+      masks.set(key, mask);
+      return mask;
+    },
+    detectors: rules
+      .filter((rule) => !exempting.has(rule))
+      .flatMap((rule) => rule.detectors.map((each) => ({ ...each, author: authorOf(rule, each.name) }))),
+    key: `${rules.map((rule) => (exempting.has(rule) ? '-' : '+')).join('')} ${everything}`,
+  };
+}
+
+const MAX_REMEMBERED = 10_000;
+
+function strictestMask(covering: readonly CompiledEntry[]): ColumnMask {
+  return { strategy: covering.map((entry) => entry.strategy).reduce(stricter), authors: covering.map((entry) => entry.author) };
+}
+
+/** Null, then Redact, then Partial; of two Partials the fewer characters at each end. */
+export function stricter(a: SnapshotStrategy, b: SnapshotStrategy): SnapshotStrategy {
+  if (a.type === 'Partial' && b.type === 'Partial')
+    return { type: 'Partial', keepStart: Math.min(a.keepStart, b.keepStart), keepEnd: Math.min(a.keepEnd, b.keepEnd) };
+  return strictness(a) >= strictness(b) ? a : b;
+}
+
+function strictness(strategy: SnapshotStrategy): number {
+  switch (strategy.type) {
+    case 'Null':
+      return 2;
+    case 'Redact':
+      return 1;
+    case 'Partial':
+      return 0;
+    default:
+      return strategy satisfies never;
+  }
+}
+
+function authorOf({ namespace, name, generation }: SnapshotMasking, rule: string): Author {
+  return { kind: 'MaskingRule', namespace, name, generation, rule };
+}
