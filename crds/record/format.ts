@@ -169,6 +169,11 @@ export function storedFile(path: string): StoredFile {
     : { type: 'unknown' };
 }
 
+/** A cluster's or a namespace's name. Also keeps paths free of what means something to a file system. */
+export function isLabel(text: unknown): text is string {
+  return typeof text === 'string' && new RegExp(`^${LABEL}$`).test(text);
+}
+
 export function isUuid(text: unknown): text is string {
   return typeof text === 'string' && new RegExp(`^${UUID}$`).test(text);
 }

@@ -1,0 +1,148 @@
+import type { Finding, FindingCode, Platform } from './finding.ts';
+import { type LedgerHead, ledgerFile, type SessionPlace } from './format.ts';
+import { type LedgerReport, type SessionAccount, type StoredLedger, verifyLedger } from './verify-ledger.ts';
+import type { SessionReport } from './verify-session.ts';
+
+/** What the ledgers say, together. */
+export interface Ledgers {
+  readonly ledgers: ReadonlyMap<string, LedgerReport>;
+  readonly accounts: ReadonlyMap<string, SessionAccount>;
+  /** Ledgers that no other recorder has found: usually one, the latest. */
+  readonly heads: readonly LedgerHead[];
+  /** Up to where `expectHead` proves that nothing is missing; null without one, or where it was not found. */
+  readonly proven: LedgerHead | null;
+  readonly findings: readonly Finding[];
+}
+
+/** Verifies each ledger, then that they follow each other. `expectHead` is the hash of an entry that must be there. Never throws. */
+export function verifyLedgers(stored: readonly StoredLedger[], platform: Platform, expectHead?: string): Ledgers {
+  const findings: Finding[] = [];
+  const accounts = new Map<string, SessionAccount>();
+  const ledgers = new Map<string, LedgerReport>();
+  let proven: LedgerHead | null = null;
+  for (const one of stored) {
+    const report = verifyLedger(one, platform, accounts, (hash) => hash === expectHead, findings);
+    ledgers.set(one.recorder, report);
+    for (const [entries, head] of report.wanted) proven = { recorder: one.recorder, entries, head };
+  }
+  const found = [...ledgers.values()].flatMap((ledger) => ledger.found);
+  for (const head of found) checkFound(head, ledgers, findings);
+  const heads = [...ledgers.values()].map((ledger) => ledger.head).filter((head) => !found.some((one) => one.recorder === head.recorder));
+  for (const head of heads) {
+    if (ledgers.get(head.recorder)?.ended !== true) findings.push(open(head));
+  }
+  if (ledgers.size === 0) findings.push(finding('LedgerMissing', 'there is no ledger here: nothing tells which sessions there were'));
+  if (expectHead === undefined) {
+    const message =
+      'completeness not proven: without --expect-head, sessions that were removed together with the ledger’s last entries are not missed';
+    findings.push({ code: 'CompletenessNotProven', severity: 'warning', message });
+  } else if (proven === null)
+    findings.push(finding('LedgerHeadMissing', `no ledger here has the entry ${expectHead}: a ledger was cut, replaced or removed`));
+  return { ledgers, accounts, heads, proven, findings };
+}
+
+function checkFound(head: LedgerHead, ledgers: ReadonlyMap<string, LedgerReport>, findings: Finding[]): void {
+  const there = ledgers.get(head.recorder)?.head;
+  const about = { file: ledgerFile(head.recorder), recorder: head.recorder };
+  if (there === undefined) findings.push(finding('LedgerMissing', `the ledger of recorder ${head.recorder} is missing`, about));
+  else if (there.entries < head.entries)
+    findings.push(finding('LedgerCut', `the ledger has ${there.entries} entries of ${head.entries}: its tail was cut`, about));
+  else if (there.entries > head.entries)
+    findings.push(
+      finding(
+        'LedgerEntryImpossible',
+        `the ledger has ${there.entries} entries, and had ${head.entries} when its recorder was gone`,
+        about,
+      ),
+    );
+  else if (there.head !== head.head)
+    findings.push(finding('LedgerEntryChanged', 'the last entry is not the one that the next recorder found', about));
+}
+
+function open(head: LedgerHead): Finding {
+  const message = 'the ledger has no end: its recorder is running, was killed, or the ledger’s tail was cut';
+  return {
+    code: 'LedgerOpen',
+    severity: 'warning',
+    message,
+    file: ledgerFile(head.recorder),
+    recorder: head.recorder,
+    entry: head.entries,
+  };
+}
+
+/** True where every session that this recorder began must have its end in some ledger. */
+function isSettled(recorder: string, ledgers: ReadonlyMap<string, LedgerReport>): boolean {
+  const asked = new Set<string>();
+  for (const queue = [recorder]; queue.length > 0; ) {
+    const one = queue.pop() ?? '';
+    if (asked.has(one)) continue;
+    asked.add(one);
+    const finders = [...ledgers.values()].filter((ledger) => ledger.found.some((head) => head.recorder === one));
+    if ((one === recorder && ledgers.get(one)?.ended === true) || finders.some((ledger) => ledger.recovered)) return true;
+    queue.push(...finders.map((ledger) => ledger.recorder));
+  }
+  return false;
+}
+
+/** Holds what is stored of a session against what the ledgers say of it. */
+export function compareWithLedgers(report: SessionReport, { accounts, ledgers }: Ledgers): readonly Finding[] {
+  const findings: Finding[] = [];
+  const { session } = report.place;
+  const say = (code: FindingCode, message: string, more: Partial<Finding> = {}) =>
+    findings.push(finding(code, message, { session, ...more }));
+  const account = accounts.get(session);
+  if (account?.started === null || account === undefined) {
+    say('SessionNotInLedger', 'no ledger here says that this session began: it was put here, or the ledger was changed');
+    return findings;
+  }
+  const { started } = account;
+  const settled = account.ended !== null || isSettled(started.recorder, ledgers);
+  if (!samePlace(started, report.place)) say('HeaderMisplaced', `the ledger has this session at ${started.date}/${started.namespace}`);
+  for (const segment of report.segments) {
+    const at = { segment: segment.segment, file: segment.file };
+    const told = account.segments.get(segment.segment);
+    if (segment.state === 'open') {
+      const severity = settled || told !== undefined ? 'error' : 'warning';
+      const why = severity === 'error' ? 'though the ledger says that it was sealed' : 'its recorder is running or was killed';
+      say('SegmentOpen', `the segment is not sealed: ${why}`, { ...at, severity });
+    } else if (told === undefined)
+      say('SegmentNotInLedger', 'no ledger says that this segment was sealed', { ...at, severity: settled ? 'error' : 'warning' });
+    else if (segment.sha256 !== null && told.sha256 !== segment.sha256)
+      say('SegmentChanged', 'the file is not the one that the ledger names', at);
+  }
+  for (const segment of account.segments.keys()) {
+    if (!report.segments.some((one) => one.segment === segment))
+      say('SegmentMissing', `segment ${segment} is missing: the ledger says that it was sealed`, { segment });
+  }
+  if (account.ended === null) {
+    if (settled) say('SessionEndMissing', 'the session’s recorder is gone, and no ledger says how the session ended');
+  } else if (account.ended.segments !== report.segments.length || (report.lastSeq !== null && account.ended.lastSeq !== report.lastSeq))
+    say(
+      'SessionEndMissing',
+      `the ledger says that the session ended with event ${account.ended.lastSeq} in ${account.ended.segments} segments; ${report.lastSeq ?? '?'} in ${report.segments.length} are here`,
+    );
+  else if (report.lastSeq !== null && report.ended !== account.ended.reason && account.ended.segments > 0)
+    say('SessionEndMissing', 'the session’s last event is not the end that the ledger names');
+  return findings;
+}
+
+/** Sessions that a ledger names and of which nothing is stored. */
+export function missingSessions({ accounts }: Ledgers, stored: ReadonlySet<string>): readonly Finding[] {
+  return [...accounts.values()]
+    .filter((account) => !stored.has(account.session) && account.ended?.segments !== 0)
+    .map((account) => {
+      const where = account.started === null ? '' : ` (${account.started.date}, namespace ${account.started.namespace})`;
+      return finding('SessionMissing', `the ledger has session ${account.session}${where}, and nothing of it is here`, {
+        session: account.session,
+      });
+    });
+}
+
+function samePlace(a: SessionPlace, b: SessionPlace): boolean {
+  return a.date === b.date && a.cluster === b.cluster && a.namespace === b.namespace;
+}
+
+function finding(code: FindingCode, message: string, more: Partial<Finding> = {}): Finding {
+  return { code, severity: 'error', message, ...more };
+}
