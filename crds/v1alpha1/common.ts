@@ -178,11 +178,15 @@ export function strategy(description: string) {
 }
 export type Strategy = Static<ReturnType<typeof strategy>>;
 
+/** metav1.Condition of Kubernetes. */
+export const CONDITION_TYPE =
+  '^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$';
+
 const condition = object(
   {
     type: text('`Accepted`, `ResolvedRefs`, `Programmed` or `Ready`.', {
       maxLength: 316,
-      pattern: '^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$',
+      pattern: CONDITION_TYPE,
     }),
     status: choice(['True', 'False', 'Unknown'], 'Whether the condition holds.'),
     observedGeneration: optional(

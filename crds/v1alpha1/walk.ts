@@ -71,32 +71,32 @@ function walkArray(node: Node, value: readonly unknown[], path: string, problems
   }
   if (value.length < minItems) problems.push(problem(path, 'Invalid', `${path} in body should have at least ${minItems} items`));
   if (items === undefined) return [];
-  const before = problems.length;
   const copy = Array.from(value, (item, index) => walk(items, item, `${path}[${index}]`, problems));
-  if (problems.length === before) problems.push(...duplicates(node, copy, path));
+  problems.push(...duplicates(node, copy, path));
   return copy;
 }
 
 function duplicates(node: Node, items: readonly unknown[], path: string): Problem[] {
-  const identity = identityOf(node);
-  if (identity === null) return [];
   const seen = new Set<string>();
   return items.flatMap((item, index) => {
-    const id = identity(item);
-    if (seen.has(id)) return [problem(`${path}[${index}]`, 'Duplicate', `Duplicate value: ${id}`)];
-    seen.add(id);
+    const id = identity(node, item);
+    if (id !== null && seen.has(id)) return [problem(`${path}[${index}]`, 'Duplicate', `Duplicate value: ${id}`)];
+    if (id !== null) seen.add(id);
     return [];
   });
 }
 
-/** What tells two items of a list apart, as JSON; null where they may be equal. */
-function identityOf(node: Node): ((item: unknown) => string) | null {
-  const keys = node['x-kubernetes-list-map-keys'] ?? [];
+/** What tells an item of a list apart, as JSON; null where it may be there twice, or is too broken to tell. */
+function identity(node: Node, item: unknown): string | null {
+  if (item === undefined) return null;
   switch (node['x-kubernetes-list-type']) {
     case 'set':
-      return (item) => JSON.stringify(item);
-    case 'map':
-      return (item) => JSON.stringify(Object.fromEntries([...keys].sort().map((key) => [key, (item as Members)[key]])));
+      return JSON.stringify(item);
+    case 'map': {
+      const keys = [...(node['x-kubernetes-list-map-keys'] ?? [])].sort();
+      const values = keys.map((key) => [key, (item as Members)[key]] as const);
+      return values.some(([, value]) => value === undefined) ? null : JSON.stringify(Object.fromEntries(values));
+    }
     default:
       return null;
   }
@@ -151,16 +151,21 @@ function typeName(value: unknown): string {
 export function unknownField(name: string, members: readonly string[], parent: string): Problem {
   const path = at(parent, name);
   const near = didYouMean(name, members);
-  return problem(path, 'UnknownField', `unknown field ${quote(path)}${near === null ? '' : `; did you mean ${quote(near)}?`}`);
+  return problem(path, 'UnknownField', `unknown field ${JSON.stringify(path)}${near === null ? '' : `; did you mean ${quote(near)}?`}`);
 }
 
 export function at(parent: string, name: string): string {
-  return parent === '' ? name : `${parent}.${name}`;
+  return parent === '' ? cut(name) : `${parent}.${cut(name)}`;
 }
 
-/** A value in a message: never more of it than tells the author which one is meant. */
+/** A value in a message. */
 export function quote(value: string): string {
-  return JSON.stringify(value.length > 256 ? `${value.slice(0, 256)}…` : value);
+  return JSON.stringify(cut(value));
+}
+
+/** Never more of a text than tells the author which one is meant. */
+function cut(value: string): string {
+  return value.length > 256 ? `${value.slice(0, 256)}…` : value;
 }
 
 function problem(path: string, code: ProblemCode, message: string): Problem {
