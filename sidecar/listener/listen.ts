@@ -1,4 +1,6 @@
+import { createServer, type Server, type Socket } from 'node:net';
 import type { Connection, Log, ResourceKey, Workload } from '../pipeline.ts';
+import { ListenError } from './errors.ts';
 
 export interface ListenOptions {
   readonly host: string;
@@ -6,11 +8,11 @@ export interface ListenOptions {
   readonly port: number;
   readonly workload: Workload;
   readonly resource: ResourceKey;
-  /** Connections at once; more are closed at once. */
+  /** Connections at once, 100 where absent; more are closed at once. */
   readonly maxConnections?: number;
-  /** Of those, how many may be before the end of their login. */
+  /** Of those, how many may be before the end of their login; 50 where absent. */
   readonly maxUnestablished?: number;
-  /** A connection that is not through its login by then is closed. */
+  /** A connection that is not through its login by then is closed; 10 000 where absent. */
   readonly headerTimeoutMs?: number;
   readonly log: Log;
   /** A driver's `serve`. */
@@ -21,11 +23,132 @@ export interface Listener {
   readonly host: string;
   readonly port: number;
   readonly connections: number;
+  /** Connections that were closed because there were too many. */
+  readonly turnedAway: number;
   /** Stops accepting; resolves when no connection is left. Does not end any: the driver's `drain` does. */
   close(): Promise<void>;
 }
 
-/** Rejects with ListenError where the port is in use or may not be taken. */
-export async function listen(_options: ListenOptions): Promise<Listener> {
-  throw new Error('not yet');
+/** Rejects with ListenError where the port is in use or may not be taken. Never shares a port (SO_REUSEPORT would let another process of the same user join it). */
+export async function listen(options: ListenOptions): Promise<Listener> {
+  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 });
+  const door = new Door(options);
+  server.on('connection', (socket) => door.enter(socket));
+  await bound(server, options);
+  server.on('error', (error) => options.log.error({ code: (error as NodeJS.ErrnoException).code }, 'the listener failed'));
+  const address = server.address() as { address: string; port: number };
+  return {
+    host: address.address,
+    port: address.port,
+    get connections() {
+      return door.connections;
+    },
+    get turnedAway() {
+      return door.turnedAway;
+    },
+    close: async () => {
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+      await door.empty();
+    },
+  };
+}
+
+/** Counts who is in, and who is still before the end of the login. */
+class Door {
+  readonly #options: ListenOptions;
+  readonly #serving = new Set<Promise<void>>();
+  #unestablished = 0;
+  #full = false;
+  turnedAway = 0;
+
+  constructor(options: ListenOptions) {
+    this.#options = options;
+  }
+
+  get connections(): number {
+    return this.#serving.size;
+  }
+
+  enter(socket: Socket): void {
+    const { maxConnections = 100, maxUnestablished = 50 } = this.#options;
+    // A connection that breaks before the driver has it, or after it let go of it, must not end the process.
+    socket.on('error', () => {});
+    if (this.connections >= maxConnections || this.#unestablished >= maxUnestablished) return this.#turnAway(socket);
+    this.#full = false;
+    const serving = this.#serve(socket).finally(() => this.#serving.delete(serving));
+    this.#serving.add(serving);
+  }
+
+  #turnAway(socket: Socket): void {
+    socket.destroy();
+    this.turnedAway++;
+    // Once per time that it gets full: a flood of connections must not become one of log lines.
+    if (!this.#full) this.#options.log.warn({ resource: this.#options.resource }, 'too many connections: new ones are closed');
+    this.#full = true;
+  }
+
+  async #serve(socket: Socket): Promise<void> {
+    const { headerTimeoutMs = 10_000, workload, resource, log, serve } = this.#options;
+    const remote = socket.remoteAddress ?? '';
+    let before = true;
+    this.#unestablished++;
+    const established = (): void => {
+      if (before) this.#unestablished--;
+      before = false;
+      clearTimeout(timer);
+    };
+    const timer = setTimeout(() => {
+      log.info({ resource, remote }, 'closed: the login took too long');
+      socket.destroy();
+    }, headerTimeoutMs);
+    try {
+      await serve({
+        stream: socket,
+        remote: `${remote}:${socket.remotePort ?? 0}`,
+        loopback: isLoopback(remote),
+        workload,
+        resource,
+        established,
+      });
+    } catch (error) {
+      log.error({ resource, error: error instanceof Error ? error.name : 'unknown' }, 'a session failed');
+    } finally {
+      established();
+      socket.destroy();
+    }
+  }
+
+  async empty(): Promise<void> {
+    await Promise.all(this.#serving);
+  }
+}
+
+export function isLoopback(address: string): boolean {
+  return /^(::ffff:)?127\.\d+\.\d+\.\d+$/i.test(address) || address === '::1';
+}
+
+function bound(server: Server, options: ListenOptions): Promise<void> {
+  const { host, port } = options;
+  return new Promise((resolve, reject) => {
+    const failed = (error: NodeJS.ErrnoException): void => reject(listenError(error.code, host, port));
+    server.once('error', failed);
+    server.listen({ host, port, exclusive: true, reusePort: false }, () => {
+      server.off('error', failed);
+      resolve();
+    });
+  });
+}
+
+function listenError(code: string | undefined, host: string, port: number): ListenError {
+  const where = `${host}:${port}`;
+  switch (code) {
+    case 'EADDRINUSE':
+      return new ListenError('port_in_use', `can't listen on ${where}: another process has this port`);
+    case 'EACCES':
+      return new ListenError('not_allowed', `can't listen on ${where}: this user may not open it`);
+    case 'EADDRNOTAVAIL':
+      return new ListenError('no_such_address', `can't listen on ${where}: this machine does not have the address`);
+    default:
+      return new ListenError('failed', `can't listen on ${where}: ${code ?? 'unknown reason'}`);
+  }
 }

@@ -29,7 +29,6 @@ const ALLOWED: ReadonlyMap<string, string> = new Map(
     'statement_timeout',
     'lock_timeout',
     'idle_in_transaction_session_timeout',
-    'geqo',
   ].map((name) => [name.toLowerCase(), name]),
 );
 
