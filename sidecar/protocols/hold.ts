@@ -1,4 +1,4 @@
-import type { JudgeInput, ResourcePolicy } from '#crds/policy/engine.ts';
+import type { JudgeInput } from '#crds/policy/engine.ts';
 import type { ReasonCode, Verdict } from '#crds/policy/verdict.ts';
 import { askedBy, decide, decideAfterApproval, denialOf } from '../decide/decide.ts';
 import type { Denial, Permit } from '../permit.ts';

@@ -61,9 +61,9 @@ export class NameTable<V> {
     this.#confirmed.portal.delete('');
   }
 
-  deallocate(name: string | 'all'): void {
-    if (name === 'all') this.#confirmed.statement.clear();
-    else this.#confirmed.statement.delete(name);
+  deallocate(what: { readonly all: true } | { readonly name: string }): void {
+    if ('all' in what) this.#confirmed.statement.clear();
+    else this.#confirmed.statement.delete(what.name);
   }
 
   discardAll(): void {

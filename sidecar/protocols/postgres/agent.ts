@@ -1,0 +1,39 @@
+import { createHash, randomBytes, randomInt } from 'node:crypto';
+import type { ByteStream } from '../../transport/stream.ts';
+
+/** What the agent asked for at the start of its connection. */
+export interface Asked {
+  readonly stream: ByteStream;
+  readonly encrypted: boolean;
+  readonly version: number;
+  readonly user: string;
+  readonly database: string;
+  /** Startup parameters that pass on to the target, `user`, `database` and `replication` excepted. */
+  readonly parameters: ReadonlyMap<string, string>;
+}
+
+/** Backend keys that agents were given, so that a CancelRequest reaches its own session and no other. */
+export class CancelKeys {
+  readonly #sessions = new Map<string, () => void>();
+
+  /** Makes a key of our own for a session. `cancel` is called when a CancelRequest names it. */
+  issue(secretBytes: 4 | 32, cancel: () => void): { readonly pid: number; readonly secret: Buffer; readonly revoke: () => void } {
+    for (;;) {
+      const pid = randomInt(1, 0x7fff_ffff);
+      const secret = randomBytes(secretBytes);
+      const key = keyOf(pid, secret);
+      if (this.#sessions.has(key)) continue;
+      this.#sessions.set(key, cancel);
+      return { pid, secret, revoke: () => this.#sessions.delete(key) };
+    }
+  }
+
+  cancel(pid: number, secret: Buffer): void {
+    this.#sessions.get(keyOf(pid, secret))?.();
+  }
+}
+
+/** Hashed, so that looking a key up takes no time that depends on how much of a guess was right. */
+function keyOf(pid: number, secret: Buffer): string {
+  return createHash('sha256').update(`${pid}:`).update(secret).digest('base64');
+}

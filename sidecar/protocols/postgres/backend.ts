@@ -1,0 +1,360 @@
+import { maskError } from '../../mask/postgres/errors.ts';
+import { createRowFilter } from '../../mask/postgres/rows.ts';
+import { createTextMasker, type TextMasker } from '../../mask/text.ts';
+import { decodeCommandComplete } from '../../wire/postgres/messages/command_complete.ts';
+import { decodeCopyResponse, encodeCopyData } from '../../wire/postgres/messages/copy.ts';
+import { decodeDataRow } from '../../wire/postgres/messages/data_row.ts';
+import { decodeErrorFields, encodeErrorResponse, encodeNoticeResponse } from '../../wire/postgres/messages/error_notice.ts';
+import { decodeParameterStatus } from '../../wire/postgres/messages/parameter_status.ts';
+import { decodeReadyForQuery } from '../../wire/postgres/messages/ready_for_query.ts';
+import { type Column, decodeRowDescription } from '../../wire/postgres/messages/row_description.ts';
+import type { FrameSink } from '../../wire/postgres/splitter.ts';
+import { BACKEND } from '../../wire/postgres/types.ts';
+import { applyEffects } from './effects.ts';
+import type { Expect } from './expect.ts';
+import { denialFields } from './reply.ts';
+import type { Run } from './run.ts';
+import type { PgSession } from './session.ts';
+
+/** What the server says, matched against what it owes. What is not owed ends the session: nothing is passed on that nobody asked for. */
+export class Backend implements FrameSink {
+  readonly #session: PgSession;
+  #copyMasker: TextMasker | null = null;
+
+  constructor(session: PgSession) {
+    this.#session = session;
+  }
+
+  /** Rows and COPY data that nobody looks into may be of any size: they pass in pieces. */
+  header(type: number): 'whole' | 'stream' {
+    const run = this.#run();
+    if (run === null) return 'whole';
+    if (type === BACKEND.DataRow && run.filter === null && !run.keepsRows) return 'stream';
+    if (type === BACKEND.CopyData && this.#copyMasker === null) return 'stream';
+    return 'whole';
+  }
+
+  piece(type: number, buffer: Buffer, start: number, end: number, first: boolean, last: boolean): void {
+    const session = this.#session;
+    if (session.ended) return;
+    const run = this.#run();
+    if (run === null) return this.#unexpected();
+    if (first && type === BACKEND.DataRow) run.rows++;
+    run.bytesOut += end - start;
+    session.midFrame = !last;
+    session.toClient.forward(buffer, start, end);
+    session.meter.returned(first && type === BACKEND.DataRow ? 1 : 0, end - start);
+  }
+
+  frame(type: number, buffer: Buffer, start: number, end: number): void {
+    const session = this.#session;
+    if (session.ended) return;
+    switch (type) {
+      case BACKEND.DataRow:
+        return this.#row(buffer, start, end);
+      case BACKEND.NoticeResponse:
+        return this.#notice(buffer, start, end);
+      case BACKEND.ParameterStatus:
+        return this.#parameter(buffer, start, end);
+      case BACKEND.NotificationResponse:
+        // Payloads carry whatever another session put in; where something is masked they are not passed on.
+        if (session.mask?.active === false) session.toClient.forward(buffer, start, end);
+        return;
+      case BACKEND.ErrorResponse:
+        return this.#error(buffer, start, end);
+      case BACKEND.ReadyForQuery:
+        return this.#ready(buffer, start, end);
+      default:
+        return this.#answer(type, buffer, start, end);
+    }
+  }
+
+  #run(): Run | null {
+    const head = this.#session.queue.head;
+    return head?.type === 'query' || head?.type === 'execute' ? head.run : null;
+  }
+
+  #row(buffer: Buffer, start: number, end: number): void {
+    const session = this.#session;
+    const head = session.queue.head;
+    if (head?.type === 'own') {
+      head.own.rows.push(decodeDataRow(buffer, start, end).map((value) => value?.toString('utf8') ?? null));
+      return;
+    }
+    const run = this.#run();
+    if (run === null) return this.#unexpected();
+    run.rows++;
+    run.bytesOut += end - start;
+    session.meter.returned(1, end - start);
+    if (run.filter === null) {
+      session.toClient.forward(buffer, start, end);
+      if (run.keepsRows) run.keepRow(buffer, start, end);
+      return;
+    }
+    const masked = run.filter.filter(buffer, start, end);
+    if (masked === null) session.toClient.forward(buffer, start, end);
+    else session.toClient.add(masked);
+    if (run.keepsRows) {
+      if (masked === null) run.keepRow(buffer, start, end);
+      else run.keepRow(masked, 0, masked.length);
+    }
+  }
+
+  /** ParseComplete, BindComplete and the others that answer one message each. */
+  #answer(type: number, buffer: Buffer, start: number, end: number): void {
+    const session = this.#session;
+    const head = session.queue.head;
+    if (head === undefined) return this.#unexpected();
+    if (head.type === 'own') return;
+    if (type === BACKEND.ParseComplete || type === BACKEND.BindComplete || type === BACKEND.CloseComplete) {
+      return this.#confirmed(type, head, buffer, start, end);
+    }
+    if (head.type === 'describe') return this.#described(type, head, buffer, start, end);
+    if (head.type !== 'query' && head.type !== 'execute') return this.#unexpected();
+    this.#progress(type, head, buffer, start, end);
+  }
+
+  #confirmed(type: number, head: Expect, buffer: Buffer, start: number, end: number): void {
+    const owed = type === BACKEND.ParseComplete ? 'parse' : type === BACKEND.BindComplete ? 'bind' : 'close';
+    if (head.type !== owed) return this.#unexpected();
+    this.#session.names.confirm(head.change);
+    this.#session.queue.shift();
+    this.#session.toClient.forward(buffer, start, end);
+    this.#session.settled();
+  }
+
+  #described(type: number, head: Expect & { type: 'describe' }, buffer: Buffer, start: number, end: number): void {
+    const session = this.#session;
+    if (type === BACKEND.ParameterDescription && head.target === 'statement') {
+      session.toClient.forward(buffer, start, end);
+      return;
+    }
+    if (type !== BACKEND.RowDescription && type !== BACKEND.NoData) return this.#unexpected();
+    head.of.fields = type === BACKEND.NoData ? [] : decodeRowDescription(buffer, start, end);
+    session.queue.shift();
+    if (!head.swallow) session.toClient.forward(buffer, start, end);
+    const next = session.queue.head;
+    if (next?.type === 'execute') this.#startRows(next);
+  }
+
+  /** What a query or an execution answers beside rows. */
+  #progress(type: number, head: Expect & { type: 'query' | 'execute' }, buffer: Buffer, start: number, end: number): void {
+    const session = this.#session;
+    const { run } = head;
+    switch (type) {
+      case BACKEND.RowDescription: {
+        if (head.type !== 'query') return this.#unexpected();
+        const fields = decodeRowDescription(buffer, start, end);
+        this.#filterRows(
+          run,
+          fields,
+          fields.map((field) => field.format),
+        );
+        break;
+      }
+      case BACKEND.CommandComplete:
+        run.tags.push(decodeCommandComplete(buffer, start, end));
+        this.#copyMasker = null;
+        if (head.type === 'execute') {
+          applyEffects(session, run.analysis);
+          this.#endExecute(head, 'ok');
+        } else run.nextResult();
+        break;
+      case BACKEND.EmptyQueryResponse:
+        if (head.type === 'execute') this.#endExecute(head, 'ok');
+        break;
+      case BACKEND.PortalSuspended:
+        if (head.type !== 'execute') return this.#unexpected();
+        run.tags.push('suspended');
+        this.#endExecute(head, 'ok');
+        break;
+      case BACKEND.CopyInResponse:
+        if (!run.analysis.effects.copyIn) return this.#unexpected();
+        if (head.type === 'execute') session.queue.dropSyncsBehindHead();
+        run.copyStarted('in');
+        break;
+      case BACKEND.CopyOutResponse:
+        return this.#copyOut(run, buffer, start, end);
+      case BACKEND.CopyData:
+        return this.#copyData(run, buffer, start, end);
+      case BACKEND.CopyDone:
+        this.#flushCopy(run);
+        break;
+      default:
+        return this.#unexpected();
+    }
+    session.toClient.forward(buffer, start, end);
+  }
+
+  #copyOut(run: Run, buffer: Buffer, start: number, end: number): void {
+    const session = this.#session;
+    if (run.copy === 'in' || !run.analysis.effects.copyOut) return this.#unexpected();
+    const { detectors } = session;
+    if (detectors !== null) {
+      if (decodeCopyResponse(buffer, start, end).format === 1) {
+        session.fatal(
+          '42501',
+          'COPY in binary format can not be filtered by the detectors of this target',
+          'policy',
+          'Use the text format.',
+        );
+        return;
+      }
+      this.#copyMasker = createTextMasker(detectors);
+    }
+    run.copyStarted('out');
+    session.toClient.forward(buffer, start, end);
+  }
+
+  #copyData(run: Run, buffer: Buffer, start: number, end: number): void {
+    const session = this.#session;
+    if (run.copy !== 'out') return this.#unexpected();
+    run.bytesOut += end - start;
+    session.meter.returned(1, end - start);
+    if (this.#copyMasker === null) {
+      session.toClient.forward(buffer, start, end);
+      return;
+    }
+    const masked = this.#copyMasker.push(buffer.subarray(start + 5, end));
+    if (masked.length > 0) session.toClient.add(encodeCopyData(masked));
+    run.copyMasked = this.#copyMasker.maskedValues;
+  }
+
+  #flushCopy(run: Run): void {
+    if (this.#copyMasker === null) return;
+    const rest = this.#copyMasker.end();
+    if (rest.length > 0) this.#session.toClient.add(encodeCopyData(rest));
+    run.copyMasked = this.#copyMasker.maskedValues;
+    this.#copyMasker = null;
+  }
+
+  #endExecute(head: Expect & { type: 'execute' }, status: 'ok' | 'error'): void {
+    this.#session.queue.shift();
+    head.run.end(status, this.#session.parts.context.now());
+    this.#session.settled();
+    const next = this.#session.queue.head;
+    if (next?.type === 'execute') this.#startRows(next);
+  }
+
+  #startRows(next: Expect & { type: 'execute' }): void {
+    const fields = next.portal.fields ?? next.portal.statement.fields;
+    if (fields === null) return;
+    const { resultFormats } = next.portal;
+    const formats = fields.map((_, index) => (resultFormats.length === 1 ? resultFormats[0] : resultFormats[index]) ?? 0);
+    this.#filterRows(next.run, fields, formats);
+  }
+
+  #filterRows(run: Run, fields: readonly Column[], formats: readonly number[]): void {
+    const { detectors } = this.#session;
+    run.filter = detectors === null ? null : createRowFilter(fields, formats, detectors);
+    if (run.keepsRows) run.describe(fields, formats);
+  }
+
+  #error(buffer: Buffer, start: number, end: number): void {
+    const session = this.#session;
+    const head = session.queue.head;
+    const fields = decodeErrorFields(buffer, start, end);
+    if (head?.type === 'own') {
+      head.own.failed = true;
+      return;
+    }
+    if (head?.type === 'poison') {
+      session.toClient.add(encodeErrorResponse(denialFields(head.denial.denial.verdict, head.denial.sqlstate)));
+      if (!head.simple) this.#skip();
+      return;
+    }
+    const run = this.#run();
+    const masked = maskError(fields, { touchesMasked: this.#mayShowMasked(run), detectors: session.detectors });
+    session.toClient.add(encodeErrorResponse(masked));
+    if (run !== null) {
+      run.sqlstate = masked.sqlstate;
+      run.error = masked.message;
+    }
+    // A FATAL one is the session's end; the socket's close follows.
+    if (head === undefined || (fields.severityEnglish ?? fields.severity) !== 'ERROR') return;
+    if (head.type === 'query') return run?.failed();
+    this.#skip();
+  }
+
+  /** Where an error can't be told to belong to a statement, it is taken to belong to one that touches masked data. */
+  #mayShowMasked(run: Run | null): boolean {
+    return run === null ? this.#session.mask?.active !== false : run.analysis.touchesMasked;
+  }
+
+  #skip(): void {
+    const session = this.#session;
+    const { dropped, synced } = session.queue.skipToSync();
+    const now = session.parts.context.now();
+    for (const item of dropped) {
+      session.names.rollback(item.segment);
+      if (item.type === 'execute' || item.type === 'query') item.run.end(item.run.error === undefined ? 'aborted' : 'error', now);
+      if (item.type === 'own') item.own.done(false);
+    }
+    if (!synced) {
+      session.skipping = 'server';
+      session.held?.abort('an earlier statement failed');
+    }
+    session.settled();
+  }
+
+  #notice(buffer: Buffer, start: number, end: number): void {
+    const session = this.#session;
+    const head = session.queue.head;
+    if (head?.type === 'own') return;
+    if (session.mask?.active === false) {
+      session.toClient.forward(buffer, start, end);
+      return;
+    }
+    const touchesMasked = this.#mayShowMasked(this.#run());
+    session.toClient.add(
+      encodeNoticeResponse(maskError(decodeErrorFields(buffer, start, end), { touchesMasked, detectors: session.detectors })),
+    );
+  }
+
+  #parameter(buffer: Buffer, start: number, end: number): void {
+    const session = this.#session;
+    const { name, value } = decodeParameterStatus(buffer, start, end);
+    const breaks = (name === 'client_encoding' && value !== 'UTF8') || (name === 'standard_conforming_strings' && value !== 'on');
+    if (breaks) {
+      // From here on the server would read SQL in another way than it was judged.
+      session.fatal('42501', `${name} may not be changed`, 'policy');
+      return;
+    }
+    if (name === 'search_path' || name === 'session_authorization') session.stateDirty = session.stateTouched = true;
+    if (session.mask?.active !== false && (session.detectors?.mask(value).hits ?? 0) > 0) return;
+    session.toClient.forward(buffer, start, end);
+  }
+
+  #ready(buffer: Buffer, start: number, end: number): void {
+    const session = this.#session;
+    const status = decodeReadyForQuery(buffer, start, end);
+    const head = session.queue.head;
+    session.tx = status;
+    if (head === undefined) return this.#unexpected();
+    const now = session.parts.context.now();
+    switch (head.type) {
+      case 'query':
+        if (head.run.error === undefined) applyEffects(session, head.run.analysis);
+        head.run.end(head.run.error === undefined ? 'ok' : 'error', now);
+        break;
+      case 'own':
+        head.own.done(!head.own.failed);
+        break;
+      case 'sync':
+        break;
+      case 'poison':
+        if (head.simple) break;
+        return this.#unexpected();
+      default:
+        return this.#unexpected();
+    }
+    session.queue.shift();
+    if (status === 'I') session.names.transactionEnded();
+    if (head.type !== 'own') session.toClient.forward(buffer, start, end);
+    session.settled();
+  }
+
+  #unexpected(): void {
+    this.#session.fatal('08P01', 'the target sent a message that was not expected', 'error');
+  }
+}

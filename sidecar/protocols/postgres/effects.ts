@@ -1,0 +1,27 @@
+import type { Analysis } from '../../mask/postgres/analyse.ts';
+import type { PgSession } from './session.ts';
+import type { Prepared } from './statements.ts';
+
+/** What a statement did to names, once the server said that it is done. */
+export function applyEffects(session: PgSession, analysis: Analysis): void {
+  const { effects } = analysis;
+  if (effects.discardsAll) {
+    session.names.discardAll();
+    session.cursors.clear();
+  }
+  if (effects.deallocatesAll) session.names.deallocate({ all: true });
+  for (const name of effects.deallocates) session.names.deallocate({ name });
+  for (const name of effects.prepares) prepare(session, name, analysis);
+  if (effects.closesAll) session.cursors.clear();
+  for (const name of effects.closes) session.cursors.delete(name);
+  for (const name of effects.declares) session.cursors.set(name, analysis);
+  if (effects.ddl) {
+    // Other sessions of this target learn of it here; this one waits for the new catalog with its next statement.
+    void session.parts.catalog.invalidate().catch(() => session.parts.context.log.warn({}, 'the catalog could not be read again'));
+  }
+}
+
+function prepare(session: PgSession, name: string, analysis: Analysis): void {
+  const value: Prepared = { type: 'statement', origin: 'sql', name, sql: analysis.sql, analysis, fields: null };
+  session.names.confirm(session.names.propose({ kind: 'statement', name, segment: session.segment, value }));
+}

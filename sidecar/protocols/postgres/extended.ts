@@ -1,0 +1,205 @@
+import { denialOf } from '../../decide/decide.ts';
+import type { Analysis } from '../../mask/postgres/analyse.ts';
+import { looksLikeMask } from '../../mask/postgres/placeholder.ts';
+import type { Denial } from '../../permit.ts';
+import type { Frame } from '../../wire/postgres/frame.ts';
+import { decodeBind, formatAt } from '../../wire/postgres/messages/bind.ts';
+import { decodeClose, decodeDescribe, encodeDescribe } from '../../wire/postgres/messages/describe_close.ts';
+import { decodeExecute } from '../../wire/postgres/messages/execute.ts';
+import { decodeParse, encodeParse } from '../../wire/postgres/messages/parse.ts';
+import { copyBarrier, copyOf, noteState, sqlstateOf } from './frontend.ts';
+import { type Judged, judgeStatement, recordRefusal } from './judge.ts';
+import type { Found, NameKind } from './names.ts';
+import { Run } from './run.ts';
+import { OWN_PREFIX, type PgSession } from './session.ts';
+import { refreshState } from './state.ts';
+import type { Named, Portal, Prepared } from './statements.ts';
+
+/** Statements and portals of one session at once. */
+const MAX_NAMES = 1000;
+const UNKNOWN_STATEMENT = '26000';
+const UNKNOWN_PORTAL = '34000';
+const DUPLICATE_STATEMENT = '42P05';
+
+type Then = void | Promise<void>;
+
+/** Names have to be read as the server reads them when the message arrives there. */
+function withState(session: PgSession, message: string, then: () => Then): Then {
+  if (!session.stateDirty) return then();
+  return refreshState(session).then(() => {
+    if (session.ended || session.skipping !== 'no') return;
+    if (session.stateDirty && session.tx !== 'E' && session.needsNames) {
+      const text = 'an earlier statement may have changed role, search_path or the catalog: send Sync before the next one';
+      return refuseMessage(session, message, denialOf('session-state', 'NotResolved', text));
+    }
+    return then();
+  });
+}
+
+/** Finds a name, waiting where an earlier segment that may still fail would define it. */
+function withName(session: PgSession, kind: NameKind, name: string, then: (found: Exclude<Found<Named>, { type: 'wait' }>) => Then): Then {
+  const found = session.names.lookup(kind, name, session.segment);
+  if (found.type !== 'wait') return then(found);
+  session.toServer.flush();
+  return session.waitSettled().then(() => {
+    if (session.ended || session.skipping !== 'no') return;
+    return withName(session, kind, name, then);
+  });
+}
+
+function refuseMessage(session: PgSession, message: string, denial: Denial, sqlstate = sqlstateOf(denial.verdict.code)): void {
+  recordRefusal(session, message, denial);
+  session.denyExtended(denial, sqlstate);
+}
+
+function unknown(session: PgSession, kind: NameKind, message: string): void {
+  const denial = denialOf('names', 'NotResolved', `the ${kind} that ${message} names does not exist in this session`);
+  refuseMessage(session, message, denial, kind === 'statement' ? UNKNOWN_STATEMENT : UNKNOWN_PORTAL);
+}
+
+export function onParse(session: PgSession, frame: Frame): Then {
+  const message = decodeParse(frame.buffer, frame.start, frame.end);
+  if (message.statement.startsWith(OWN_PREFIX) || session.names.size >= MAX_NAMES) {
+    const limit = message.statement.startsWith(OWN_PREFIX) ? 'the name is reserved' : `more than ${MAX_NAMES} statements and portals`;
+    return refuseMessage(session, 'Parse', denialOf('names', 'LimitExceeded', limit));
+  }
+  return withState(session, 'Parse', () =>
+    withName(session, 'statement', message.statement, (found) => {
+      // The server would refuse it as well; were it to fail there for another reason, the old statement would go on under the name.
+      if (found.type === 'known' && message.statement !== '') {
+        const denial = denialOf('names', 'NotSupported', 'the prepared statement exists already');
+        return refuseMessage(session, 'Parse', denial, DUPLICATE_STATEMENT);
+      }
+      const analysis = session.analyse(message.text);
+      const rewritten = analysis.sent !== message.text;
+      const bytes = rewritten ? encodeParse({ ...message, text: analysis.sent }) : copyOf(frame);
+      return then(judgeStatement(session, { step: 'Parse', text: message.text, analysis, bytes }), (judged) => {
+        if (judged.type !== 'send') return denied(session, judged);
+        const value: Prepared = { type: 'statement', origin: 'parse', name: message.statement, sql: message.text, analysis, fields: null };
+        const change = session.names.propose({ kind: 'statement', name: message.statement, segment: session.segment, value });
+        session.sendPermitted(judged.recorded);
+        session.queue.push({ type: 'parse', segment: session.segment, change });
+      });
+    }),
+  );
+}
+
+/** The statement as it would be sent now; a denial where that is no longer what the server has under its name. */
+function current(session: PgSession, statement: Prepared): Analysis | Denial {
+  const analysis = session.analyse(statement.sql);
+  if (analysis.sent === statement.analysis.sent) return analysis;
+  return denialOf('statement', 'PolicyChanged', 'policy or catalog changed since the statement was prepared');
+}
+
+export function onBind(session: PgSession, frame: Frame): Then {
+  const message = decodeBind(frame.buffer, frame.start, frame.end);
+  if (message.portal.startsWith(OWN_PREFIX) || session.names.size >= MAX_NAMES) {
+    return refuseMessage(session, 'Bind', denialOf('names', 'LimitExceeded', 'the portal can not be made'));
+  }
+  return withState(session, 'Bind', () =>
+    withName(session, 'statement', message.statement, (found) => {
+      if (found.type === 'unknown' || found.value.type !== 'statement') return unknown(session, 'statement', 'Bind');
+      const statement = found.value;
+      const analysis = current(session, statement);
+      if ('verdict' in analysis) return refuseMessage(session, 'Bind', analysis);
+      if (writesMask(analysis, message.parameters)) {
+        const denial = denialOf('write-back', 'NotRewritable', "a parameter would write a mask's placeholder to a masked column");
+        return refuseMessage(session, 'Bind', denial);
+      }
+      const parameterFormats = message.parameters.map((_, index) => formatAt(message.parameterFormats, index));
+      const value: Portal = {
+        type: 'portal',
+        name: message.portal,
+        statement,
+        parameters: message.parameters,
+        parameterFormats,
+        resultFormats: message.resultFormats,
+        fields: null,
+        recorded: null,
+        allowedUnder: '',
+      };
+      const change = session.names.propose({ kind: 'portal', name: message.portal, segment: session.segment, value });
+      session.sendFollowing(copyOf(frame));
+      session.queue.push({ type: 'bind', segment: session.segment, change });
+    }),
+  );
+}
+
+function writesMask(analysis: Analysis, parameters: readonly (Buffer | null)[]): boolean {
+  return analysis.maskedParameters.some((number) => {
+    const value = parameters[number - 1];
+    return value !== null && value !== undefined && looksLikeMask(value.toString('utf8'));
+  });
+}
+
+export function onDescribe(session: PgSession, frame: Frame): Then {
+  const message = decodeDescribe(frame.buffer, frame.start, frame.end);
+  return withName(session, message.kind, message.name, (found) => {
+    if (found.type === 'unknown') return unknown(session, message.kind, 'Describe');
+    session.sendFollowing(copyOf(frame));
+    session.queue.push({ type: 'describe', segment: session.segment, of: found.value, target: message.kind, swallow: false });
+  });
+}
+
+export function onClose(session: PgSession, frame: Frame): Then {
+  const message = decodeClose(frame.buffer, frame.start, frame.end);
+  if (message.name.startsWith(OWN_PREFIX)) return unknown(session, message.kind, 'Close');
+  const change = session.names.propose({ kind: message.kind, name: message.name, segment: session.segment, value: null });
+  session.sendFollowing(copyOf(frame));
+  session.queue.push({ type: 'close', segment: session.segment, change });
+}
+
+export function onExecute(session: PgSession, frame: Frame): Then {
+  const message = decodeExecute(frame.buffer, frame.start, frame.end);
+  return withState(session, 'Execute', () =>
+    withName(session, 'portal', message.portal, (found) => {
+      if (found.type === 'unknown' || found.value.type !== 'portal') return unknown(session, 'portal', 'Execute');
+      const portal = found.value;
+      const analysis = current(session, portal.statement);
+      if ('verdict' in analysis) return refuseMessage(session, 'Execute', analysis);
+      const version = session.parts.context.policy.version;
+      if (portal.recorded !== null && portal.allowedUnder === version) {
+        // Further rows of a portal whose run was allowed under this very policy.
+        execute(
+          session,
+          portal,
+          new Run(portal.recorded, analysis, session.parts.recorder, session.parts.resource.recording, session.parts.context.now()),
+          copyOf(frame),
+        );
+        return;
+      }
+      const { parameters, parameterFormats, statement } = portal;
+      const request = { step: 'Execute', text: statement.sql, analysis, bytes: copyOf(frame), parameters, parameterFormats } as const;
+      return then(judgeStatement(session, request), (judged) => {
+        if (judged.type !== 'send') return denied(session, judged);
+        portal.recorded = judged.recorded;
+        portal.allowedUnder = version;
+        const { recorder, resource, context } = session.parts;
+        const run = new Run(judged.recorded, analysis, recorder, resource.recording, context.now());
+        return execute(session, portal, run, null);
+      });
+    }),
+  );
+}
+
+/** `again` holds the frame where the portal goes on; the first time the permit's own bytes are sent. */
+function execute(session: PgSession, portal: Portal, run: Run, again: Buffer | null): Then {
+  const fieldsKnown = portal.fields !== null || portal.statement.fields !== null;
+  if (!fieldsKnown && (session.detectors !== null || run.keepsRows)) {
+    session.sendFollowing(encodeDescribe({ kind: 'portal', name: portal.name }));
+    session.queue.push({ type: 'describe', segment: session.segment, of: portal, target: 'portal', swallow: true });
+  }
+  if (again === null) session.sendPermitted(run.recorded);
+  else session.sendFollowing(again);
+  session.queue.push({ type: 'execute', segment: session.segment, run, portal });
+  noteState(session, run);
+  return run.analysis.effects.copyIn ? copyBarrier(session, run) : undefined;
+}
+
+function denied(session: PgSession, judged: Exclude<Judged, { type: 'send' }>): void {
+  if (judged.type === 'deny') session.denyExtended(judged.denial, sqlstateOf(judged.denial.verdict.code));
+}
+
+function then(judged: Judged | Promise<Judged>, proceed: (judged: Judged) => Then): Then {
+  return judged instanceof Promise ? judged.then(proceed) : proceed(judged);
+}

@@ -1,0 +1,165 @@
+import { denialOf } from '../../decide/decide.ts';
+import type { Analysis } from '../../mask/postgres/analyse.ts';
+import type { Denial } from '../../permit.ts';
+import type { Frame } from '../../wire/postgres/frame.ts';
+import { decodeQuery, encodeQuery } from '../../wire/postgres/messages/query.ts';
+import { encodeReadyForQuery } from '../../wire/postgres/messages/ready_for_query.ts';
+import { FRONTEND } from '../../wire/postgres/types.ts';
+import { onBind, onClose, onDescribe, onExecute, onParse } from './extended.ts';
+import { type Judged, judgeStatement, recordRefusal } from './judge.ts';
+import { CANCELED, DENIED } from './reply.ts';
+import { Run } from './run.ts';
+import type { PgSession } from './session.ts';
+import { refreshState } from './state.ts';
+
+/**
+ * One message of the client. Synchronous where nothing has to be waited for; the pump takes no further message until a promise settles.
+ * A WireError that it throws ends the session.
+ */
+export function onFrontend(session: PgSession, frame: Frame): void | Promise<void> {
+  session.meter.touch(session.parts.context.now());
+  if (frame.type === FRONTEND.Terminate) return terminate(session);
+  if (session.copyRun !== null) return onCopy(session, frame);
+  if (session.skipping !== 'no' && frame.type !== FRONTEND.Sync) return;
+  switch (frame.type) {
+    case FRONTEND.Query:
+      return onQuery(session, frame);
+    case FRONTEND.Parse:
+      return onParse(session, frame);
+    case FRONTEND.Bind:
+      return onBind(session, frame);
+    case FRONTEND.Describe:
+      return onDescribe(session, frame);
+    case FRONTEND.Execute:
+      return onExecute(session, frame);
+    case FRONTEND.Close:
+      return onClose(session, frame);
+    case FRONTEND.Sync:
+      return onSync(session, frame);
+    case FRONTEND.Flush:
+      if (session.segmentSent) session.sendFollowing(copyOf(frame));
+      return;
+    case FRONTEND.CopyData:
+    case FRONTEND.CopyDone:
+    case FRONTEND.CopyFail:
+      // Outside of COPY the server ignores them (a COPY that failed early); they are not passed on.
+      return;
+    case FRONTEND.FunctionCall:
+      return onFunctionCall(session);
+    default:
+      session.fatal('08P01', 'a message that is not understood', 'error');
+  }
+}
+
+export function copyOf(frame: Frame): Buffer {
+  return frame.buffer.subarray(frame.start, frame.end);
+}
+
+function terminate(session: PgSession): void {
+  session.toServer.add(Buffer.from([FRONTEND.Terminate, 0, 0, 0, 4]));
+  session.toServer.flush();
+  session.end('client');
+}
+
+function onQuery(session: PgSession, frame: Frame): void | Promise<void> {
+  const { text } = decodeQuery(frame.buffer, frame.start, frame.end);
+  if (!session.stateDirty) return judgeQuery(session, text, frame);
+  return refreshState(session).then(() => (session.ended || session.skipping !== 'no' ? undefined : judgeQuery(session, text, frame)));
+}
+
+function judgeQuery(session: PgSession, text: string, frame: Frame): void | Promise<void> {
+  const analysis = session.analyse(text);
+  const mixed = mixesState(session, analysis);
+  if (mixed !== null) {
+    recordRefusal(session, 'Query', mixed);
+    return session.denySimple(mixed, DENIED);
+  }
+  const bytes = analysis.sent === text ? copyOf(frame) : encodeQuery(analysis.sent);
+  const judged = judgeStatement(session, { step: 'Query', text, analysis, bytes });
+  const proceed = (result: Judged): void | Promise<void> => {
+    if (result.type === 'dropped') return;
+    if (result.type === 'deny') return session.denySimple(result.denial, sqlstateOf(result.denial.verdict.code));
+    const { recorder, resource, context } = session.parts;
+    const run = new Run(result.recorded, analysis, recorder, resource.recording, context.now());
+    session.sendPermitted(result.recorded);
+    session.queue.push({ type: 'query', segment: session.segment, run });
+    session.nextSegment();
+    session.names.dropUnnamed();
+    noteState(session, run);
+    return analysis.effects.copyIn ? copyBarrier(session, run) : undefined;
+  };
+  return judged instanceof Promise ? judged.then(proceed) : proceed(judged);
+}
+
+/** A text that changes how names are read, and then names something, would be judged by the names of before. */
+function mixesState(session: PgSession, analysis: Analysis): Denial | null {
+  if (!session.needsNames || analysis.statements.length < 2) return null;
+  const { effects } = analysis;
+  if (!effects.state && !(effects.endsTransaction && session.stateTouched)) return null;
+  return denialOf('session-state', 'NotResolved', 'a statement that may change role or search_path must be sent alone');
+}
+
+/** The client's COPY data is looked at only when the server asks for it, or has refused the COPY. */
+export async function copyBarrier(session: PgSession, run: Run): Promise<void> {
+  session.toServer.flush();
+  await run.progress();
+  if (run.copy === 'in' && !session.ended) session.copyRun = run;
+}
+
+/** What a statement may change in how names are read counts from when it is sent, not from when it succeeded. */
+export function noteState(session: PgSession, run: Run): void {
+  const { effects } = run.analysis;
+  if (effects.state || effects.ddl) session.stateTouched = true;
+  // What a transaction did to role and search_path is undone with it.
+  if (effects.state || effects.ddl || (effects.endsTransaction && session.stateTouched)) session.stateDirty = true;
+}
+
+function onCopy(session: PgSession, frame: Frame): void | Promise<void> {
+  const run = session.copyRun;
+  if (run === null) return;
+  if (run.ended || run.copy !== 'in') {
+    // The server gave the COPY up: what the client still sends for it is not passed on.
+    session.copyRun = null;
+    return onFrontend(session, frame);
+  }
+  switch (frame.type) {
+    case FRONTEND.CopyData:
+      run.bytesIn += frame.end - frame.start - 5;
+      session.sendFollowing(copyOf(frame));
+      return;
+    case FRONTEND.CopyDone:
+    case FRONTEND.CopyFail:
+      session.copyRun = null;
+      session.sendFollowing(copyOf(frame));
+      return;
+    case FRONTEND.Flush:
+    case FRONTEND.Sync:
+      // The server swallows them during COPY.
+      return;
+    default:
+      session.fatal('08P01', 'another message during COPY FROM STDIN', 'error');
+  }
+}
+
+function onSync(session: PgSession, frame: Frame): void {
+  const local = session.skipping === 'local' || (!session.segmentSent && session.queue.empty && session.tx === 'I');
+  session.skipping = 'no';
+  if (local) {
+    session.toClient.add(encodeReadyForQuery('I'));
+    session.nextSegment();
+    return;
+  }
+  session.toServer.add(copyOf(frame));
+  session.queue.push({ type: 'sync', segment: session.segment });
+  session.nextSegment();
+}
+
+function onFunctionCall(session: PgSession): void {
+  const denial = denialOf('function-call', 'NotSupported', 'the FunctionCall message is not supported');
+  recordRefusal(session, 'FunctionCall', denial);
+  session.denySimple(denial, DENIED);
+}
+
+export function sqlstateOf(code: string): string {
+  return code === 'ApprovalWithdrawn' ? CANCELED : DENIED;
+}

@@ -1,0 +1,118 @@
+import type { StartTls } from '../../listener/tls.ts';
+import { TLS_HANDSHAKE_BYTE } from '../../listener/tls.ts';
+import type { Connection } from '../../pipeline.ts';
+import { NodeStream } from '../../transport/node.ts';
+import type { ByteStream } from '../../transport/stream.ts';
+import { WireError } from '../../wire/postgres/errors.ts';
+import { type Frame, FrameReader } from '../../wire/postgres/frame.ts';
+import type { FrameLimits } from '../../wire/postgres/limits.ts';
+import { type CancelRequest, decodeStartupPacket, type StartupMessage } from '../../wire/postgres/messages/startup.ts';
+
+/** A client before its session: one reader over one stream, with promises instead of handlers. */
+export class Handshake {
+  #stream: NodeStream;
+  readonly reader: FrameReader;
+  encrypted = false;
+  #closed = false;
+  #wake: (() => void) | null = null;
+  #first = true;
+  readonly #limits: Partial<FrameLimits>;
+  #received: Buffer[] | null = [];
+
+  constructor(connection: Connection, limits: Partial<FrameLimits>) {
+    this.#limits = limits;
+    this.reader = new FrameReader(limits);
+    this.#stream = new NodeStream(connection.stream);
+    this.#listen();
+  }
+
+  get stream(): ByteStream {
+    return this.#stream;
+  }
+
+  #listen(): void {
+    this.#stream.start({
+      data: (chunk) => {
+        const copy = Buffer.from(chunk);
+        if (this.#first) this.#received?.push(copy);
+        else this.reader.push(copy);
+        this.#wake?.();
+      },
+      drained: () => {},
+      ended: () => this.#close(),
+      closed: () => this.#close(),
+    });
+  }
+
+  #close(): void {
+    this.#closed = true;
+    this.#wake?.();
+  }
+
+  async #more(): Promise<boolean> {
+    if (this.#closed) return false;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
+    this.#wake = null;
+    return true;
+  }
+
+  /** The next message, or null where the client closed. */
+  async next(): Promise<Frame | null> {
+    for (;;) {
+      const frame = this.reader.next();
+      if (frame !== null) return frame;
+      if (this.reader.buffered > 0 && this.#closed) return null;
+      if (!(await this.#more())) return this.reader.next();
+    }
+  }
+
+  /** Startup packets until a StartupMessage or CancelRequest; TLS where the client asks for it. Null where the client closed. */
+  async startup(tls: StartTls | null): Promise<StartupMessage | CancelRequest | null> {
+    if (!(await this.#firstByte(tls))) return null;
+    let asked = { ssl: false, gss: false };
+    for (;;) {
+      const frame = await this.next();
+      if (frame === null) return null;
+      const packet = decodeStartupPacket(frame.buffer, frame.start, frame.end);
+      if (packet.type === 'StartupMessage' || packet.type === 'CancelRequest') return packet;
+      // A byte after the request would be read as if it had come through TLS (CVE-2021-23214).
+      if (this.reader.buffered > 0) throw new WireError('trailing_bytes', 'bytes came after a request for encryption');
+      const ssl = packet.type === 'SSLRequest';
+      if (this.encrypted || (ssl ? asked.ssl : asked.gss)) throw new WireError('unexpected_type', 'encryption was asked for twice');
+      asked = { ssl: asked.ssl || ssl, gss: asked.gss || !ssl };
+      if (!ssl || tls === null) {
+        this.#stream.write(Buffer.from('N'));
+        continue;
+      }
+      this.#stream.write(Buffer.from('S'));
+      this.#adopt(await tls.inBand(this.#stream.detach()));
+    }
+  }
+
+  /** Direct TLS begins with a TLS record instead of a packet. */
+  async #firstByte(tls: StartTls | null): Promise<boolean> {
+    while (this.#received?.length === 0) if (!(await this.#more())) return false;
+    const received = Buffer.concat(this.#received ?? []);
+    this.#first = false;
+    this.#received = null;
+    if (received[0] !== TLS_HANDSHAKE_BYTE) {
+      this.reader.push(received);
+      return true;
+    }
+    if (tls === null) throw new WireError('unexpected_type', 'TLS is not served');
+    this.#adopt(await tls.direct(this.#stream.detach(), received));
+    return true;
+  }
+
+  #adopt(stream: ConstructorParameters<typeof NodeStream>[0]): void {
+    this.#stream = new NodeStream(stream);
+    this.encrypted = true;
+    this.#listen();
+  }
+
+  get limits(): Partial<FrameLimits> {
+    return this.#limits;
+  }
+}

@@ -1,0 +1,218 @@
+import { createHash, hash } from 'node:crypto';
+import type { SqlAction } from '#crds/policy/action.ts';
+import { canonicalJson } from '#crds/policy/json.ts';
+import type { Verdict } from '#crds/policy/verdict.ts';
+import type { RecordedAction } from '#crds/record/event.ts';
+import { decide, decideToParse, denialOf } from '../../decide/decide.ts';
+import type { Analysis } from '../../mask/postgres/analyse.ts';
+import type { Denial, Permit, Recorded } from '../../permit.ts';
+import type { Outcome } from '../../pipeline.ts';
+import { holdUntilDecided } from '../hold.ts';
+import { heldNotice } from './reply.ts';
+import type { PgSession } from './session.ts';
+
+/** The approver sees at most this much of a statement. */
+const SUMMARY_BYTES = 16 * 1024;
+
+export interface Request {
+  readonly step: 'Query' | 'Parse' | 'Execute';
+  readonly text: string;
+  readonly analysis: Analysis;
+  /** The frame that goes to the server if the statement is allowed. */
+  readonly bytes: Buffer;
+  readonly parameters?: readonly (Buffer | null)[];
+  readonly parameterFormats?: readonly number[];
+}
+
+/** `dropped`: it was held, and meanwhile an earlier statement of its pipeline failed, or the session ended; nobody waits for an answer. */
+export type Judged =
+  | { readonly type: 'send'; readonly recorded: Recorded }
+  | { readonly type: 'deny'; readonly denial: Denial }
+  | { readonly type: 'dropped' };
+
+/** Judges one statement, records the verdict, and waits where it is held. Synchronous where it needs not wait. */
+export function judgeStatement(session: PgSession, request: Request): Judged | Promise<Judged> {
+  const { context, principals } = session.parts;
+  const nowMs = context.now();
+  const policy = session.policy;
+  const over = policy === null ? null : session.meter.action(policy.limits(principals), nowMs);
+  const action: SqlAction = {
+    type: 'sql',
+    database: session.parts.database,
+    user: session.parts.requestedUser,
+    statements: request.analysis.statements,
+  };
+  const input = { principals, action, nowMs };
+  const outcome = over === null ? own(session, request, input) : limitExceeded(over);
+  switch (outcome.type) {
+    case 'permit':
+      return record(session, request, outcome.permit);
+    case 'denial':
+      return refuse(session, request, outcome.denial);
+    case 'hold':
+      return hold(session, request, action, outcome.verdict);
+    default:
+      throw outcome satisfies never;
+  }
+}
+
+function limitExceeded(limit: string): Outcome {
+  return { type: 'denial', denial: denialOf(limit, 'LimitExceeded', `the session's limit ${limit} is exceeded`) };
+}
+
+/** Policy first, then what Chaperone itself can't do: a denial by a rule is the better answer where both refuse. */
+function own(session: PgSession, request: Request, input: Parameters<typeof decide>[2]): Outcome {
+  const { analysis } = request;
+  if (analysis.refusal?.code === 'Unparsable') return refusalOf(analysis.refusal);
+  const judge = request.step === 'Parse' ? decideToParse : decide;
+  const outcome = judge(session.policy, session.why, input, request.bytes);
+  return outcome.type !== 'denial' && analysis.refusal !== null ? refusalOf(analysis.refusal) : outcome;
+}
+
+function refusalOf(refusal: NonNullable<Analysis['refusal']>): Outcome {
+  return { type: 'denial', denial: denialOf('analysis', refusal.code, refusal.message) };
+}
+
+function record(session: PgSession, request: Request, permit: Permit): Judged | Promise<Judged> {
+  const { recorder, resource } = session.parts;
+  const recorded = recorder.permit(permit, recordedAction(session, request));
+  if (request.step !== 'Parse') tell(session, request, permit.verdict);
+  const judged: Judged = { type: 'send', recorded };
+  return resource.recording.fsync === 'Always' ? recorder.durable().then(() => judged) : judged;
+}
+
+function refuse(session: PgSession, request: Request, denial: Denial): Judged {
+  session.parts.recorder.deny(denial, recordedAction(session, request));
+  tell(session, request, denial.verdict);
+  return { type: 'deny', denial };
+}
+
+async function hold(session: PgSession, request: Request, action: SqlAction, verdict: Verdict): Promise<Judged> {
+  const { context, recorder, connection, principals } = session.parts;
+  recorder.event({
+    type: 'action',
+    phase: 'first',
+    action: recordedAction(session, request),
+    decision: 'Hold',
+    code: verdict.code,
+    message: verdict.message,
+    authors: verdict.authors,
+    ...(verdict.audit.length > 0 && { audit: verdict.audit }),
+    snapshot: context.policy.version,
+  });
+  tell(session, request, verdict);
+  const abort = new AbortController();
+  session.held = abort;
+  // What was sent before must reach the server, and what it answered the client, while this waits.
+  session.toServer.flush();
+  const released = await holdUntilDecided(
+    {
+      context,
+      recorder,
+      resource: connection.resource,
+      input: { principals, action },
+      bytes: request.bytes,
+      summary: summaryOf(session, request),
+      binding: (asked) => bindingOf(session, request, asked),
+      signal: abort.signal,
+      onRaised: (name, expiresAtMs, asked) => {
+        const seconds = Math.max(0, Math.round((expiresAtMs - context.now()) / 1000));
+        session.notice(heldNotice(name, asked, seconds));
+      },
+    },
+    verdict,
+  );
+  session.held = null;
+  if (session.ended || session.skipping !== 'no') {
+    if (!session.ended && released.type === 'denial') recorder.deny(released.denial, recordedAction(session, request));
+    return { type: 'dropped' };
+  }
+  return released.type === 'permit' ? record(session, request, released.permit) : refuse(session, request, released.denial);
+}
+
+/** What an approval is bound to: bytes, parameters, role, search_path, resource, and the policies and gates that asked. */
+function bindingOf(session: PgSession, request: Request, asked: string): string {
+  const parameters = createHash('sha256');
+  for (const [index, value] of (request.parameters ?? []).entries()) {
+    parameters.update(`${request.parameterFormats?.[index] ?? 0}:${value === null ? 'null' : value.length}:`);
+    if (value !== null) parameters.update(value);
+  }
+  const bound = {
+    resource: session.parts.connection.resource,
+    database: session.parts.database,
+    user: session.state.user,
+    searchPath: session.state.searchPath,
+    text: hash('sha256', request.text),
+    sent: hash('sha256', request.bytes),
+    parameters: parameters.digest('hex'),
+    asked,
+  };
+  return hash('sha256', canonicalJson(bound));
+}
+
+function recordedAction(session: PgSession, request: Request): RecordedAction {
+  const { analysis, text, step } = request;
+  const { recorder } = session.parts;
+  const received = session.recordedText(analysis.recorded((value) => recorder.tokenise(value)));
+  return {
+    type: 'sql',
+    step,
+    received,
+    ...(analysis.sent !== text && { sent: session.recordedText(analysis.recordedSent((value) => recorder.tokenise(value))) }),
+    digest: hash('sha256', text),
+    tokenised: analysis.touchesMasked || analysis.passwords,
+    kinds: kindsOf(analysis),
+    ...(request.parameters !== undefined && request.parameters.length > 0 && { parameters: recordedParameters(session, request) }),
+  };
+}
+
+function recordedParameters(session: PgSession, request: Request): (string | null)[] {
+  const secret = request.analysis.touchesMasked || request.analysis.passwords;
+  return (request.parameters ?? []).map((value, index) => {
+    if (value === null) return null;
+    if (secret) return session.parts.recorder.tokenise(value);
+    if (request.parameterFormats?.[index] === 1) return `\\x${value.toString('hex')}`;
+    return session.recordedText(value.toString('utf8'));
+  });
+}
+
+function kindsOf(analysis: Analysis): string[] {
+  const kinds = new Set<string>();
+  for (const statement of analysis.statements) for (const kind of statement.kinds) kinds.add(kind);
+  return [...kinds];
+}
+
+function summaryOf(session: PgSession, request: Request): string {
+  const action = recordedAction(session, request);
+  if (action.type !== 'sql') return '';
+  const parameters = action.parameters === undefined ? '' : `\nparameters: ${action.parameters.map((p) => p ?? 'NULL').join(', ')}`;
+  return Buffer.from(action.received + parameters)
+    .subarray(0, SUMMARY_BYTES)
+    .toString('utf8');
+}
+
+function tell(session: PgSession, request: Request, verdict: Verdict): void {
+  const { context, connection, recorder, principals } = session.parts;
+  context.onVerdict({
+    time: context.now(),
+    session: recorder.session,
+    resource: connection.resource,
+    who: principals.at(-1)?.subject ?? 'unknown',
+    verdict,
+    summary: session.summary(request.analysis),
+  });
+}
+
+/** A message that is refused without being a statement. */
+export function recordRefusal(session: PgSession, message: string, denial: Denial): void {
+  const { context, connection, recorder, principals } = session.parts;
+  recorder.deny(denial, { type: 'protocol', message });
+  context.onVerdict({
+    time: context.now(),
+    session: recorder.session,
+    resource: connection.resource,
+    who: principals.at(-1)?.subject ?? 'unknown',
+    verdict: denial.verdict,
+    summary: message,
+  });
+}

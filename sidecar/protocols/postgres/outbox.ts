@@ -1,0 +1,62 @@
+import type { ByteStream } from '../../transport/stream.ts';
+
+/** Collects what goes to one peer during one turn, so that one chunk in is one write out: a write per message costs most of the speed. */
+export class Outbox {
+  readonly #peer: ByteStream;
+  #parts: Buffer[] = [];
+  #buffer: Buffer | null = null;
+  #start = 0;
+  #end = 0;
+  #bytes = 0;
+
+  constructor(peer: ByteStream) {
+    this.#peer = peer;
+  }
+
+  /** Adds bytes of a chunk in place; a run of frames that lie side by side leaves as one slice. */
+  forward(buffer: Buffer, start: number, end: number): void {
+    if (buffer === this.#buffer && start === this.#end) {
+      this.#end = end;
+      return;
+    }
+    this.#closeRun();
+    // A header that the splitter put together is lent for the call only.
+    if (buffer.length <= 8) {
+      this.add(Buffer.from(buffer.subarray(start, end)));
+      return;
+    }
+    this.#buffer = buffer;
+    this.#start = start;
+    this.#end = end;
+  }
+
+  add(bytes: Buffer): void {
+    this.#closeRun();
+    this.#parts.push(bytes);
+    this.#bytes += bytes.length;
+  }
+
+  /** Writes what was collected. False: the peer is slow, wait for 'drain'. */
+  flush(): boolean {
+    this.#closeRun();
+    const parts = this.#parts;
+    const [first] = parts;
+    if (first === undefined) return true;
+    this.#parts = [];
+    const bytes = this.#bytes;
+    this.#bytes = 0;
+    if (this.#peer.destroyed) return true;
+    if (parts.length === 1) return this.#peer.write(first);
+    if (bytes <= 65_536) return this.#peer.write(Buffer.concat(parts, bytes));
+    let ready = true;
+    for (const part of parts) ready = this.#peer.write(part);
+    return ready;
+  }
+
+  #closeRun(): void {
+    if (this.#buffer === null) return;
+    this.#parts.push(this.#buffer.subarray(this.#start, this.#end));
+    this.#bytes += this.#end - this.#start;
+    this.#buffer = null;
+  }
+}

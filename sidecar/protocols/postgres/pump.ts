@@ -1,0 +1,111 @@
+import { WireError } from '../../wire/postgres/errors.ts';
+import type { FrameReader } from '../../wire/postgres/frame.ts';
+import { FrameSplitter } from '../../wire/postgres/splitter.ts';
+import { Backend } from './backend.ts';
+import { onFrontend } from './frontend.ts';
+import { codeOf, type PgSession } from './session.ts';
+
+/** While a message waits (for an approval, a catalog), the client may run ahead by this much. */
+const AHEAD_BYTES = 1024 * 1024;
+
+/** Moves messages both ways until the session ends. Resolves then. */
+export function runSession(session: PgSession, reader: FrameReader): Promise<void> {
+  const { client, server } = session.parts;
+  const pump = new Pump(session, reader);
+  const splitter = new FrameSplitter(new Backend(session));
+  const fromServer = (chunk: Buffer): void => {
+    guard(session, () => splitter.push(chunk));
+    if (!session.toClient.flush() && !session.ended) server.stream.pause();
+    if (!session.toServer.flush() && !session.ended) client.pause();
+  };
+  if (server.leftover.length > 0) fromServer(server.leftover);
+  server.stream.start({
+    data: fromServer,
+    drained: () => pump.resume(),
+    ended: () => session.end('server', 'the target closed the connection'),
+    closed: () => session.end('server', 'the target closed the connection'),
+  });
+  client.start({
+    data: (chunk) => pump.push(Buffer.from(chunk)),
+    drained: () => server.stream.resume(),
+    ended: () => session.end('client'),
+    closed: () => session.end('client'),
+  });
+  pump.run();
+  return session.finished;
+}
+
+/** Takes the client's messages one by one; one that has to wait holds up those behind it. */
+class Pump {
+  readonly #session: PgSession;
+  readonly #reader: FrameReader;
+  #waiting = false;
+  #paused = false;
+
+  constructor(session: PgSession, reader: FrameReader) {
+    this.#session = session;
+    this.#reader = reader;
+  }
+
+  push(chunk: Buffer): void {
+    this.#reader.push(chunk);
+    if (this.#waiting) {
+      if (this.#reader.buffered > AHEAD_BYTES) this.#pause();
+      return;
+    }
+    this.run();
+  }
+
+  run(): void {
+    const session = this.#session;
+    guard(session, () => {
+      while (!this.#waiting && !session.ended) {
+        const frame = this.#reader.next();
+        if (frame === null) break;
+        const wait = onFrontend(session, frame);
+        if (wait !== undefined) this.#wait(wait);
+      }
+    });
+    session.toClient.flush();
+    if (!session.toServer.flush() && !session.ended) this.#pause();
+  }
+
+  resume(): void {
+    if (!this.#paused || (this.#waiting && this.#reader.buffered > AHEAD_BYTES)) return;
+    this.#paused = false;
+    this.#session.parts.client.resume();
+  }
+
+  #pause(): void {
+    this.#paused = true;
+    this.#session.parts.client.pause();
+  }
+
+  #wait(wait: Promise<void>): void {
+    this.#waiting = true;
+    wait
+      .catch((error: unknown) => guard(this.#session, () => rethrow(error)))
+      .finally(() => {
+        this.#waiting = false;
+        this.run();
+        this.resume();
+      });
+  }
+}
+
+function rethrow(error: unknown): never {
+  throw error;
+}
+
+/** Every error ends the session, with words that hold nothing of what was received. */
+function guard(session: PgSession, step: () => void): void {
+  try {
+    step();
+  } catch (error: unknown) {
+    if (error instanceof WireError) return session.fatal(error.sqlstate, error.message, 'error');
+    const recording = error instanceof Error && error.name === 'RecordingError';
+    session.parts.context.log.error({ session: session.parts.recorder.session, error: codeOf(error) }, 'a session failed');
+    if (recording) return session.fatal('58030', 'the session can no longer be recorded, so it ends', 'error');
+    session.fatal('XX000', 'an internal error', 'error');
+  }
+}

@@ -1,0 +1,135 @@
+import type { SnapshotRecording } from '#crds/policy/snapshot.ts';
+import type { Analysis } from '../../mask/postgres/analyse.ts';
+import type { RowFilter } from '../../mask/postgres/rows.ts';
+import type { Recorded } from '../../permit.ts';
+import type { SessionRecorder } from '../../pipeline.ts';
+import { decodeDataRow } from '../../wire/postgres/messages/data_row.ts';
+import type { Column } from '../../wire/postgres/messages/row_description.ts';
+
+/** Rows per event with `results: All`. */
+const ROWS_PER_EVENT = 100;
+/** Characters kept of one value. */
+const VALUE_CHARS = 1024;
+
+/** One allowed action on its way: a simple Query, or a portal that is executed. Counts what comes back and writes how it ended. */
+export class Run {
+  readonly recorded: Recorded;
+  readonly analysis: Analysis;
+  readonly #recorder: SessionRecorder;
+  readonly #startedMs: number;
+  readonly #recording: SnapshotRecording;
+  rows = 0;
+  bytesOut = 0;
+  bytesIn = 0;
+  /** Values that detectors masked in results that are complete, and in COPY data. */
+  #maskedBefore = 0;
+  copyMasked = 0;
+  tags: string[] = [];
+  sqlstate: string | undefined;
+  error: string | undefined;
+  /** Row filter of the result set that is under way. */
+  filter: RowFilter | null = null;
+  copy: 'none' | 'in' | 'out' = 'none';
+  ended = false;
+  #stopped = false;
+  #columns: readonly string[] = [];
+  #formats: readonly number[] = [];
+  #kept: (string | null)[][] = [];
+  #keptRows = 0;
+  readonly #waiters: (() => void)[] = [];
+
+  constructor(recorded: Recorded, analysis: Analysis, recorder: SessionRecorder, recording: SnapshotRecording, nowMs: number) {
+    this.recorded = recorded;
+    this.analysis = analysis;
+    this.#recorder = recorder;
+    this.#recording = recording;
+    this.#startedMs = nowMs;
+  }
+
+  get maskedValues(): number {
+    return this.#maskedBefore + this.copyMasked + (this.filter?.maskedValues ?? 0);
+  }
+
+  get keepsRows(): boolean {
+    return this.#recording.results !== 'None';
+  }
+
+  describe(fields: readonly Column[], formats: readonly number[]): void {
+    this.#flushRows();
+    this.#columns = fields.map((field) => field.name);
+    this.#formats = formats;
+  }
+
+  /** A row as it goes to the client, after masking. */
+  keepRow(buffer: Buffer, start: number, end: number): void {
+    if (this.#recording.results === 'Sample' && this.#keptRows >= this.#recording.sampleRows) return;
+    const row = decodeDataRow(buffer, start, end).map((value, index) => {
+      const format = this.#formats.length === 1 ? this.#formats[0] : this.#formats[index];
+      return value === null ? null : valueText(value, format);
+    });
+    this.#kept.push(row);
+    this.#keptRows++;
+    if (this.#kept.length >= ROWS_PER_EVENT) this.#flushRows();
+  }
+
+  /** Resolves when the run has ended, or (for COPY FROM STDIN) when the server waits for data. */
+  progress(): Promise<void> {
+    if (this.ended || this.#stopped || this.copy === 'in') return Promise.resolve();
+    return new Promise((resolve) => this.#waiters.push(resolve));
+  }
+
+  /** The next statement of the same text begins. */
+  nextResult(): void {
+    this.#maskedBefore += this.filter?.maskedValues ?? 0;
+    this.filter = null;
+    this.copy = 'none';
+  }
+
+  /** The server refused it: who waits to send COPY data need not wait longer. */
+  failed(): void {
+    this.copy = 'none';
+    this.#stopped = true;
+    this.#wake();
+  }
+
+  copyStarted(direction: 'in' | 'out'): void {
+    this.copy = direction;
+    this.#wake();
+  }
+
+  end(status: 'ok' | 'error' | 'aborted', nowMs: number): void {
+    if (this.ended) return;
+    this.ended = true;
+    this.copy = 'none';
+    this.#flushRows();
+    this.#recorder.event({
+      type: 'result',
+      parent: this.recorded.seq,
+      status,
+      rows: this.rows,
+      bytesOut: this.bytesOut,
+      ...(this.bytesIn > 0 && { bytesIn: this.bytesIn }),
+      ...(this.tags.length > 0 && { tag: this.tags.join('; ') }),
+      ...(this.sqlstate !== undefined && { sqlstate: this.sqlstate }),
+      ...(this.error !== undefined && { error: this.error }),
+      ...(this.maskedValues > 0 && { maskedValues: this.maskedValues }),
+      durationMs: Math.max(0, nowMs - this.#startedMs),
+    });
+    this.#wake();
+  }
+
+  #flushRows(): void {
+    if (this.#kept.length === 0) return;
+    this.#recorder.event({ type: 'rows', parent: this.recorded.seq, columns: this.#columns, rows: this.#kept });
+    this.#kept = [];
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiters.splice(0)) wake();
+  }
+}
+
+function valueText(value: Buffer, format: number | undefined): string {
+  if (format === 1) return `\\x${value.toString('hex', 0, VALUE_CHARS / 2)}`;
+  return value.toString('utf8', 0, VALUE_CHARS);
+}

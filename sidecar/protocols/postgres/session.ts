@@ -1,0 +1,251 @@
+import type { ResourcePolicy } from '#crds/policy/engine.ts';
+import type { MaskPolicy } from '#crds/policy/mask.ts';
+import type { Principal } from '#crds/policy/principal.ts';
+import type { SnapshotResource } from '#crds/policy/snapshot.ts';
+import type { Verdict } from '#crds/policy/verdict.ts';
+import type { EndEvent } from '#crds/record/event.ts';
+import { compileDetectors, type Detectors } from '../../mask/detect.ts';
+import { type Analysis, analyse, type SessionState } from '../../mask/postgres/analyse.ts';
+import type { CatalogLease } from '../../mask/postgres/catalog-store.ts';
+import type { Denial, Recorded } from '../../permit.ts';
+import type { Connection, DriverContext, SessionRecorder } from '../../pipeline.ts';
+import type { ByteStream } from '../../transport/stream.ts';
+import type { PostgresConnection } from '../../upstream/postgres/login.ts';
+import { type ErrorFields, encodeErrorResponse, encodeNoticeResponse } from '../../wire/postgres/messages/error_notice.ts';
+import { encodeParse } from '../../wire/postgres/messages/parse.ts';
+import { encodeQuery } from '../../wire/postgres/messages/query.ts';
+import { encodeReadyForQuery, type TransactionStatus } from '../../wire/postgres/messages/ready_for_query.ts';
+import { LimitMeter } from '../limits.ts';
+import { ExpectQueue } from './expect.ts';
+import { NameTable } from './names.ts';
+import { Outbox } from './outbox.ts';
+import { denialFields, fatalFields } from './reply.ts';
+import type { Run } from './run.ts';
+import type { Named, Prepared } from './statements.ts';
+
+/** Names that the sidecar uses on the server; a client's own may not begin so. */
+export const OWN_PREFIX = '_chaperone_';
+/** A statement that no server accepts: it puts the server's own state where an error would have put it. */
+const POISON = '/* denied by policy */ CHAPERONE DENIED';
+
+export interface SessionParts {
+  readonly context: DriverContext;
+  readonly connection: Connection;
+  readonly resource: SnapshotResource;
+  readonly principals: readonly Principal[];
+  readonly requestedUser: string;
+  readonly database: string;
+  readonly recorder: SessionRecorder;
+  readonly client: ByteStream;
+  readonly server: PostgresConnection;
+  /** The proof of the connection itself. */
+  readonly recorded: Recorded;
+  /** The catalog as it is now; null until it is read. Only where names matter. */
+  readonly catalog: CatalogLease;
+}
+
+/** What `skipping` discards from the client: nothing; all up to a Sync that we answer; all up to a Sync that the server answers. */
+export type Skipping = 'no' | 'local' | 'server';
+
+/** The state of one agent's connection, and the few things that both directions do with it. The directions are in frontend.ts and backend.ts. */
+export class PgSession {
+  readonly parts: SessionParts;
+  readonly queue = new ExpectQueue();
+  readonly names = new NameTable<Named>();
+  readonly cursors = new Map<string, Analysis>();
+  readonly toClient: Outbox;
+  readonly toServer: Outbox;
+  readonly meter: LimitMeter;
+  segment = 1;
+  tx: TransactionStatus = 'I';
+  /** Something of this segment went to the server: it may be in an implicit transaction. */
+  segmentSent = false;
+  skipping: Skipping = 'no';
+  /** The COPY FROM STDIN that takes data now. */
+  copyRun: Run | null = null;
+  /** Set while a statement waits for an approval. */
+  held: AbortController | null = null;
+  state: SessionState;
+  /** Role or search_path may have changed: ask the server before the next statement is judged. */
+  stateDirty = true;
+  stateTouched = false;
+  ended = false;
+  /** A row of the server's is half way out: nothing of ours may go between. */
+  midFrame = false;
+  detectors: Detectors | null = null;
+  #mask: MaskPolicy | null = null;
+  #maskPolicy: ResourcePolicy | null = null;
+  #settled: (() => void)[] = [];
+  readonly #finished: Promise<void>;
+  #finish: () => void = () => {};
+
+  constructor(parts: SessionParts) {
+    this.parts = parts;
+    this.toClient = new Outbox(parts.client);
+    this.toServer = new Outbox(parts.server.stream);
+    this.meter = new LimitMeter(parts.context.now());
+    this.state = { searchPath: [], user: parts.requestedUser, database: parts.database };
+    this.#finished = new Promise((resolve) => {
+      this.#finish = resolve;
+    });
+  }
+
+  get finished(): Promise<void> {
+    return this.#finished;
+  }
+
+  get policy(): ResourcePolicy | null {
+    return this.parts.context.policy.resource(this.parts.connection.resource);
+  }
+
+  readonly why = (): Verdict => this.parts.context.policy.why(this.parts.connection.resource);
+
+  /** Null only where there is no policy: then nothing is allowed anyway. */
+  get mask(): MaskPolicy | null {
+    const policy = this.policy;
+    if (policy !== this.#maskPolicy) {
+      this.#maskPolicy = policy;
+      this.#mask = policy?.masking(this.parts.principals) ?? null;
+      this.detectors = this.#mask !== null && this.#mask.detectors.length > 0 ? compileDetectors(this.#mask.detectors) : null;
+    }
+    return this.#mask;
+  }
+
+  get needsNames(): boolean {
+    const policy = this.policy;
+    return policy !== null && (policy.namesMatter || this.mask?.active === true);
+  }
+
+  get busy(): boolean {
+    return !this.queue.empty || this.held !== null || this.tx !== 'I';
+  }
+
+  analyse(sql: string): Analysis {
+    const mask = this.mask;
+    return analyse({
+      sql,
+      catalog: this.needsNames ? this.parts.catalog.current() : null,
+      state: this.state,
+      mask: mask ?? NO_MASK,
+      prepared: (name) => this.statement(name)?.analysis,
+      cursor: (name) => this.cursors.get(name),
+    });
+  }
+
+  /** Text as a recording or an approver may see it: what a detector finds is masked there too. */
+  recordedText(text: string): string {
+    return this.detectors === null ? text : this.detectors.mask(text).text;
+  }
+
+  /** One line for the person who watches. */
+  summary(analysis: Analysis): string {
+    const text = this.recordedText(analysis.recorded((value) => this.parts.recorder.tokenise(value)));
+    return text.replace(/\s+/g, ' ').slice(0, 160);
+  }
+
+  /** For SQL's EXECUTE: a statement that is confirmed or of this segment. */
+  statement(name: string): Prepared | undefined {
+    const found = this.names.lookup('statement', name, this.segment);
+    return found.type === 'known' && found.value.type === 'statement' ? found.value : undefined;
+  }
+
+  /** Sends what was permitted and recorded: the only way for a command to reach the target. */
+  sendPermitted(recorded: Recorded): void {
+    this.toServer.add(recorded.permit.bytes as Buffer);
+    this.segmentSent = true;
+  }
+
+  /** Messages that carry no command of their own and follow one that was permitted: Bind, Describe, Close, CopyData. */
+  sendFollowing(bytes: Buffer): void {
+    this.toServer.add(bytes);
+    this.segmentSent = true;
+  }
+
+  /** Denies a simple Query. Where the server has state that an error would change, it is made to reject something itself. */
+  denySimple(denial: Denial, sqlstate: string): void {
+    if (this.queue.empty && this.tx === 'I' && !this.segmentSent) {
+      this.toClient.add(encodeErrorResponse(denialFields(denial.verdict, sqlstate)));
+      this.toClient.add(encodeReadyForQuery('I'));
+      return;
+    }
+    this.toServer.add(encodeQuery(POISON));
+    this.queue.push({ type: 'poison', segment: this.segment, denial: { denial, sqlstate }, simple: true });
+    this.nextSegment();
+  }
+
+  /** Denies a message of the extended protocol; what follows up to the Sync is skipped, as the server would. */
+  denyExtended(denial: Denial, sqlstate: string): void {
+    if (this.queue.empty && this.tx === 'I' && !this.segmentSent) {
+      this.toClient.add(encodeErrorResponse(denialFields(denial.verdict, sqlstate)));
+      this.skipping = 'local';
+      return;
+    }
+    this.toServer.add(encodeParse({ statement: `${OWN_PREFIX}denied`, text: POISON, parameterTypes: [] }));
+    this.queue.push({ type: 'poison', segment: this.segment, denial: { denial, sqlstate }, simple: false });
+    this.segmentSent = true;
+    this.skipping = 'server';
+  }
+
+  nextSegment(): void {
+    this.segment++;
+    this.segmentSent = false;
+  }
+
+  notice(fields: ErrorFields): void {
+    this.toClient.add(encodeNoticeResponse(fields));
+    this.toClient.flush();
+  }
+
+  /** The server answered something: who waits for a name or for an empty queue looks again. */
+  settled(): void {
+    if (this.#settled.length === 0) return;
+    for (const wake of this.#settled.splice(0)) wake();
+  }
+
+  waitSettled(): Promise<void> {
+    if (this.ended) return Promise.resolve();
+    return new Promise((resolve) => this.#settled.push(resolve));
+  }
+
+  /** Ends the session with an error that the client sees. */
+  fatal(sqlstate: string, message: string, reason: EndEvent['reason'], hint?: string): void {
+    if (this.ended) return;
+    if (!this.midFrame) this.toClient.add(encodeErrorResponse(fatalFields(sqlstate, message, hint)));
+    this.end(reason, message);
+  }
+
+  fatalDenial(verdict: Verdict, sqlstate: string, reason: EndEvent['reason']): void {
+    if (this.ended) return;
+    if (!this.midFrame) this.toClient.add(encodeErrorResponse(denialFields(verdict, sqlstate, 'FATAL')));
+    this.end(reason, verdict.message);
+  }
+
+  /** Closes both legs and the recording. Open transactions end with the upstream connection. */
+  end(reason: EndEvent['reason'], message?: string): void {
+    if (this.ended) return;
+    this.ended = true;
+    this.toClient.flush();
+    this.held?.abort('the client went away');
+    const now = this.parts.context.now();
+    try {
+      for (const run of this.queue.runs()) run.end('aborted', now);
+    } catch (error: unknown) {
+      this.parts.context.log.error({ session: this.parts.recorder.session, error: codeOf(error) }, 'a result could not be recorded');
+    }
+    this.parts.server.stream.destroy();
+    this.parts.client.end();
+    this.settled();
+    this.parts.recorder
+      .end(reason, message)
+      .catch((error: unknown) => {
+        this.parts.context.log.error({ session: this.parts.recorder.session, error: codeOf(error) }, 'a recording could not be closed');
+      })
+      .finally(this.#finish);
+  }
+}
+
+export function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : error instanceof Error ? error.name : 'unknown';
+}
+
+const NO_MASK: MaskPolicy = { active: false, column: () => null, detectors: [], key: '' };

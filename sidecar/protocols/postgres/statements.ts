@@ -1,0 +1,30 @@
+import type { Analysis } from '../../mask/postgres/analyse.ts';
+import type { Recorded } from '../../permit.ts';
+import type { Column } from '../../wire/postgres/messages/row_description.ts';
+
+/** A prepared statement: by Parse, or by SQL's PREPARE (both share one name space on the server). */
+export interface Prepared {
+  readonly type: 'statement';
+  readonly origin: 'parse' | 'sql';
+  readonly name: string;
+  readonly sql: string;
+  readonly analysis: Analysis;
+  /** From Describe, where the client or we asked for it. */
+  fields: readonly Column[] | null;
+}
+
+export interface Portal {
+  readonly type: 'portal';
+  readonly name: string;
+  readonly statement: Prepared;
+  /** As they came: the format of each, and its bytes (null is NULL). */
+  readonly parameters: readonly (Buffer | null)[];
+  readonly parameterFormats: readonly number[];
+  readonly resultFormats: readonly number[];
+  fields: readonly Column[] | null;
+  /** Set by the first Execute; one that fetches further rows goes on with it, as long as policy is the same. */
+  recorded: Recorded | null;
+  allowedUnder: string;
+}
+
+export type Named = Prepared | Portal;
