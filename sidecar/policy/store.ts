@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { loadSnapshot, type ResourcePolicies, readSnapshot, snapshotVersion } from '#crds/policy/load.ts';
+import { loadSnapshot, type ResourcePolicies, snapshotVersion } from '#crds/policy/load.ts';
 import type { Snapshot } from '#crds/policy/snapshot.ts';
 import type { Verdict } from '#crds/policy/verdict.ts';
 import type { PolicyStore, ResourceKey, Workload } from '../pipeline.ts';
@@ -61,9 +61,9 @@ export function createPolicyStore(options: PolicyStoreOptions): PublishablePolic
   };
 
   const accept = (value: unknown): PublishResult => {
-    const read = readSnapshot(value);
-    if (!read.ok) return refused('Malformed', read.problems.map(problemText));
-    const { snapshot } = read;
+    const loaded = loadSnapshot(value, options.capabilities);
+    if (!loaded.ok) return refused('Malformed', loaded.problems.map(problemText));
+    const { snapshot, policies } = loaded;
     const { namespace, serviceAccount } = snapshot.workload;
     if (namespace !== options.workload.namespace || serviceAccount !== options.workload.serviceAccount) {
       return refused('WrongWorkload', [`the snapshot is for ${namespace}/${serviceAccount}`]);
@@ -72,19 +72,15 @@ export function createPolicyStore(options: PolicyStoreOptions): PublishablePolic
     if (back.length > 0) return refused('OlderGeneration', back);
     const version = snapshotVersion(snapshot, sha256);
     const changed = version !== current?.version;
-    const problems: string[] = [];
     if (changed) {
-      const loaded = loadSnapshot(snapshot, options.capabilities);
-      if (!loaded.ok) return refused('Malformed', loaded.problems.map(problemText));
-      problems.push(...loaded.problems.map(problemText));
-      current = { snapshot, version, policies: loaded.policies, missing: missingCapabilities(snapshot, options.capabilities) };
+      current = { snapshot, version, policies, missing: missingCapabilities(snapshot, options.capabilities) };
       highWater = raised(highWater, snapshot.sources);
     }
     const wasStale = isStale();
     publishedAt = options.now();
     startTtl();
     if (changed || wasStale) tell();
-    return { ok: true, version, changed, problems };
+    return { ok: true, version, changed, problems: loaded.problems.map(problemText) };
   };
 
   return {
