@@ -140,7 +140,8 @@ function runtime(root) {
 }
 
 function run(node, args) {
-  const child = spawn(node, args, { stdio: 'inherit' });
+  // SIGUSR1 would open Node's inspector, which is code execution for who reaches loopback.
+  const child = spawn(node, ['--disable-sigusr1', ...args], { stdio: 'inherit' });
   // On a terminal Ctrl-C reaches the whole group: sent on, the child would get it twice.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     process.on(signal, () => (signal === 'SIGINT' && process.stdin.isTTY ? undefined : child.kill(signal)));

@@ -88,6 +88,15 @@ test('the lock of an installer that died is taken over', async () => {
   assert.equal((await launch(root, ['hello.ts'])).code, 7);
 });
 
+test('SIGUSR1 opens no inspector', async () => {
+  const root = tree();
+  writeFileSync(
+    join(root, 'usr1.ts'),
+    "process.kill(process.pid, 'SIGUSR1');\nsetTimeout(async () => console.log('inspector', (await import('node:inspector')).url()), 300);\n",
+  );
+  assert.equal((await launch(root, ['usr1.ts'])).out, 'inspector undefined\n');
+});
+
 test('SIGTERM reaches the program, and its own exit code comes back', async () => {
   const root = tree();
   writeFileSync(
