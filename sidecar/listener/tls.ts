@@ -17,8 +17,8 @@ export const TLS_HANDSHAKE_BYTE = 0x16;
 export interface StartTls {
   /** After the answer `S` to an SSLRequest. Rejects where bytes are already there: they came before the handshake (CVE-2021-23214). */
   inBand(stream: Duplex): Promise<TLSSocket>;
-  /** For a client that began with TLS: `received` is what was read so far. Rejects where its ALPN does not say `postgresql`. */
-  direct(stream: Duplex, received: Buffer): Promise<TLSSocket>;
+  /** For a client that began with TLS: `received` is what was read so far. Rejects where its ALPN does not say `protocol`. */
+  direct(stream: Duplex, received: Buffer, protocol: 'postgresql'): Promise<TLSSocket>;
 }
 
 const CIPHERS = [
@@ -51,12 +51,12 @@ export function startTlsWith(certificate: ServerCertificate, timeoutMs = 10_000)
       }
       return handshake(stream, context, timeoutMs);
     },
-    async direct(stream, received) {
+    async direct(stream, received, protocol) {
       stream.unshift(received);
       const secure = await handshake(stream, context, timeoutMs);
-      if (secure.alpnProtocol === 'postgresql') return secure;
+      if (secure.alpnProtocol === protocol) return secure;
       secure.destroy();
-      throw new TlsError('alpn_missing', 'a direct TLS connection has to name the protocol postgresql (ALPN)');
+      throw new TlsError('alpn_missing', `a direct TLS connection has to name the protocol ${protocol} (ALPN)`);
     },
   };
 }
