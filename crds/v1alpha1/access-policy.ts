@@ -20,14 +20,14 @@ const sql = object(
     statements: optional(
       setOf(
         choice(STATEMENT_KINDS, 'One kind of statement.'),
-        'Kinds of statement, at any depth: a DELETE inside a CTE is a `Delete` too. `Allow` needs every kind inside to be listed, `Deny` and `RequireApproval` match where any is.',
+        'Kinds of statement, at any depth: a DELETE inside a CTE is a `Delete` too. `Deny` and `RequireApproval` match where any of them is listed. `Allow`, and an approval, cover a command only where all of them are: an UPDATE with a sub-select takes `[Update, Select]`.',
         { minItems: 1, maxItems: STATEMENT_KINDS.length },
       ),
     ),
     relations: optional(
       list(
         sqlGlob('`schema.name`, as the server stores it (lower case unless it was quoted).'),
-        'Tables and views as `schema.name`, where `*` stands for any characters: `public.*`, `sales.order_*`. `Allow` needs every relation to be listed, `Deny` and `RequireApproval` match where any is, also behind a view or a partition. A name that can not be resolved is not allowed.',
+        'Tables and views as `schema.name`, where `*` stands for any characters: `public.*`, `sales.order_*`. `Deny` and `RequireApproval` match where any relation is listed, also one behind a view or a partition. `Allow`, and an approval, cover a command only where all of them are. A name that can not be resolved is not allowed.',
         { minItems: 1, maxItems: 64 },
       ),
     ),

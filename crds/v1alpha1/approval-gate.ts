@@ -6,7 +6,7 @@ const grant = object(
   {
     scope: choice(
       ['Statement', 'Session', 'Window'],
-      'What an approval covers. `Statement`: this one command, once. `Session`: the same command again in the same session. `Window`: the same command again by the same identity for `windowSeconds`.',
+      'What an approval covers. `Statement`: this one command, once. `Session`: in the same session, every further command that exactly the same rules hold. `Window`: the same for every session of the same identities, for `windowSeconds`. A change of one of those rules or gates ends it; where several gates must pass, the narrowest counts.',
       { default: 'Statement' },
     ),
     windowSeconds: optional(

@@ -1,5 +1,5 @@
 /** What more than one kind is made of: references, subjects, masking strategies, status. */
-import { choice, integer, list, listByKey, object, onlyWhen, optional, type Static, text } from './schema.ts';
+import { choice, integer, list, listByKey, object, onlyWhen, optional, text } from './schema.ts';
 
 /** RFC 1123: what Kubernetes takes as the name of an object. */
 export const DNS_SUBDOMAIN = '^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$';
@@ -7,9 +7,9 @@ export const DNS_LABEL = '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$';
 
 /**
  * RE2 of one part of a dotted glob over SQL names. `*` is its only special character: what other glob languages treat as special is refused,
- * and so are dots and quotes, because a part is compared with the name itself.
+ * and so are dots, quotes and spaces, because a part is compared with the name itself. `*` reaches a name that holds one of those.
  */
-export const SQL_GLOB_PART = '[-\\pL\\pN_$#@* ]+';
+export const SQL_GLOB_PART = '[-\\pL\\pN_$#@*]+';
 
 export function objectName(description: string) {
   return text(description, { maxLength: 253, pattern: DNS_SUBDOMAIN });
@@ -52,7 +52,6 @@ const targetRef = object(
   },
   'One target.',
 );
-export type TargetRef = Static<typeof targetRef>;
 
 /** References never cross namespaces: the target's namespace owns who may reach it. */
 export function targetRefs(what: string) {
@@ -82,11 +81,14 @@ const person = {
   user: optional(
     text("The `sub` claim of a verified token. Compared exactly; a database's or a client's own user name is never a subject.", {
       maxLength: 256,
-      rules: [{ rule: NO_WILDCARD, message: 'a user is compared exactly: wildcards are not supported' }],
+      rules: [
+        { rule: NO_WILDCARD, message: 'a user is compared exactly: wildcards are not supported' },
+        { rule: "!self.startsWith('system:serviceaccount:')", message: 'a service account is never a user: name it with serviceAccount' },
+      ],
     }),
   ),
   group: optional(
-    text('A group of a verified token, or of the service account. Compared exactly.', {
+    text('A group of a verified token. Compared exactly.', {
       maxLength: 256,
       rules: [{ rule: NO_WILDCARD, message: 'a group is compared exactly: wildcards are not supported' }],
     }),
@@ -108,7 +110,7 @@ const subject = object(
           namespace: text('The namespace of the service account; any namespace of the cluster.', { maxLength: 63, pattern: DNS_LABEL }),
           name: objectName('The name of the service account.'),
         },
-        'The service account that the agent runs under.',
+        'The service account that the agent runs under. Stands alone or with issuer: user, group and claims are only ever those of a token.',
       ),
     ),
     ...person,
@@ -121,13 +123,12 @@ const subject = object(
         message: 'at least one of serviceAccount, user, group and claims is required',
       },
       {
-        rule: '!(has(self.serviceAccount) && has(self.user))',
-        message: 'serviceAccount and user exclude one another: one identity is never both; write two subjects',
+        rule: '!has(self.serviceAccount) || !(has(self.user) || has(self.group) || has(self.claims))',
+        message: 'serviceAccount excludes user, group and claims, which only a token has: write two subjects',
       },
     ],
   },
 );
-export type Subject = Static<typeof subject>;
 
 export function subjects(description: string, minItems: number) {
   return list(subject, description, { minItems, maxItems: 64 });
@@ -141,7 +142,6 @@ const approver = object(person, 'One way to be an approver. All members of it mu
     },
   ],
 });
-export type Approver = Static<typeof approver>;
 
 export function approvers(description: string) {
   return list(approver, description, { minItems: 1, maxItems: 32 });
@@ -176,7 +176,6 @@ export function strategy(description: string) {
     },
   );
 }
-export type Strategy = Static<ReturnType<typeof strategy>>;
 
 /** metav1.Condition of Kubernetes. */
 export const CONDITION_TYPE =

@@ -36,9 +36,17 @@ export function readMetadata(value: unknown, problems: Problem[]): ObjectMeta {
     problems.push({ path: 'metadata', code: 'Required', message: 'Required value' });
     return { name: '', namespace: '' };
   }
+  const generated = orNothing(given.get('generateName')) !== undefined;
+  if (generated) {
+    problems.push({
+      path: 'metadata.generateName',
+      code: 'Forbidden',
+      message: 'generateName is not supported: verdicts and recordings name the object, so it needs a name of its own',
+    });
+  }
   for (const name of given.keys()) if (!MEMBERS.includes(name)) problems.push(unknownField(name, MEMBERS, 'metadata'));
-  const name = dnsName(given.get('name'), 'metadata.name', 253, DNS_SUBDOMAIN, SUBDOMAIN, problems);
-  const namespace = dnsName(given.get('namespace') ?? 'default', 'metadata.namespace', 63, DNS_LABEL, LABEL, problems);
+  const name = generated ? '' : dnsName(orNothing(given.get('name')), 'metadata.name', 253, DNS_SUBDOMAIN, SUBDOMAIN, problems);
+  const namespace = dnsName(orNothing(given.get('namespace')) ?? 'default', 'metadata.namespace', 63, DNS_LABEL, LABEL, problems);
   const uid = textOrNothing(given.get('uid'), 'metadata.uid', problems);
   const resourceVersion = textOrNothing(given.get('resourceVersion'), 'metadata.resourceVersion', problems);
   const generation = generationOrNothing(given.get('generation'), problems);
@@ -56,7 +64,7 @@ export function readMetadata(value: unknown, problems: Problem[]): ObjectMeta {
 }
 
 function dnsName(value: unknown, path: string, maxLength: number, pattern: string, why: string, problems: Problem[]): string {
-  if (value === undefined || value === null || value === '') {
+  if (value === undefined) {
     problems.push({ path, code: 'Required', message: 'Required value: name or generateName is required' });
   } else if (typeof value !== 'string') {
     problems.push(wrongType(path, 'string'));
@@ -66,6 +74,11 @@ function dnsName(value: unknown, path: string, maxLength: number, pattern: strin
     problems.push({ path, code: 'Invalid', message: `Invalid value: ${quote(value)}: ${why}` });
   }
   return typeof value === 'string' ? value : '';
+}
+
+/** Kubernetes takes an empty name for none. */
+function orNothing(value: unknown): unknown {
+  return value === null || value === '' ? undefined : value;
 }
 
 function textOrNothing(value: unknown, path: string, problems: Problem[]): string | undefined {

@@ -22,7 +22,7 @@ How it reads:
 export function apiReference(): string {
   const kinds = Object.values(KINDS);
   const contents = kinds.map(({ kind, spec }) => `- [${kind}](#${kind.toLowerCase()}): ${firstSentence(asNode(spec).description)}`);
-  return `${[INTRODUCTION, contents.join('\n'), ...kinds.map(section), statusSection()].join('\n')}`;
+  return [INTRODUCTION, contents.join('\n'), ...kinds.map(section), statusSection()].join('\n');
 }
 
 function section(definition: KindDefinition): string {

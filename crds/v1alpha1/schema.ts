@@ -93,7 +93,7 @@ export function optional<S extends TSchema>(schema: S) {
 }
 
 /** A member that is named in the API before it is enforced. A manifest that sets it is refused, so its type is `never`. */
-export function notYet<S extends TSchema>(schema: S): TOptional<TUnsafe<never>> {
+export function notYet(schema: TSchema): TOptional<TUnsafe<never>> {
   return Type.Optional(Type.Unsafe<never>({ ...schema, [NOT_YET]: true }));
 }
 

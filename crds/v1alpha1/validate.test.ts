@@ -178,6 +178,27 @@ describe('hostile input', () => {
   });
 });
 
+describe('a condition', () => {
+  it('that is too expensive is refused', () => {
+    const loops = 'principals.all(a, principals.all(b, principals.all(c, principals.all(d, a == b && c == d))))';
+    const [problem, ...others] = problemsOf({
+      apiVersion: 'chaperone.dev/v1alpha1',
+      kind: 'AccessPolicy',
+      metadata: { name: 'agents' },
+      spec: {
+        targetRefs: [{ name: 'db' }],
+        subjects: [{ group: 'sre' }],
+        rules: [
+          { name: 'a', action: 'Allow', when: 'principals.size() == 1' },
+          { name: 'b', action: 'Allow', when: loops },
+        ],
+      },
+    });
+    assert.match(problem ?? '', /^spec\.rules\[1\]\.when: too expensive/);
+    assert.deepEqual(others, []);
+  });
+});
+
 describe('any JSON value', () => {
   it('is answered, never thrown at', () => {
     fc.assert(
