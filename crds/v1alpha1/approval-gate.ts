@@ -1,6 +1,8 @@
 /** ApprovalGate: who must agree before a held command goes on. */
-import { approvers, secretKeyRef, status } from './common.ts';
+import { secretKeyRef } from './names.ts';
 import { choice, exactlyWhen, flag, integer, list, notYet, object, optional, type Static, text } from './schema.ts';
+import { status } from './status.ts';
+import { approvers } from './subjects.ts';
 
 const grant = object(
   {

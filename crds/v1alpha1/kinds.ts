@@ -1,10 +1,10 @@
 /** The four kinds of group chaperone.dev, version v1alpha1. */
 import { type AccessPolicySpec, accessPolicySpec, accessPolicyStatus } from './access-policy.ts';
 import { type ApprovalGateSpec, approvalGateSpec, approvalGateStatus } from './approval-gate.ts';
-import type { policyStatus, status } from './common.ts';
 import { type MaskingRuleSpec, maskingRuleSpec, maskingRuleStatus } from './masking-rule.ts';
 import { type ProtectedResourceSpec, protectedResourceSpec, protectedResourceStatus } from './protected-resource.ts';
 import type { Static, TSchema } from './schema.ts';
+import type { policyStatus, status } from './status.ts';
 
 export const GROUP = 'chaperone.dev';
 export const VERSION = 'v1alpha1';

@@ -1,7 +1,10 @@
 /** MaskingRule: what is hidden in what comes back. */
 import { DETECTOR_TYPES } from '../policy/snapshot.ts';
-import { DNS_LABEL, policyStatus, SQL_GLOB_PART, strategy, subjects, targetRefs } from './common.ts';
+import { DNS_LABEL, SQL_GLOB_PART, targetRefs } from './names.ts';
 import { choice, exactlyWhen, form, list, listByKey, notYet, object, optional, type Static, text } from './schema.ts';
+import { policyStatus } from './status.ts';
+import { strategy } from './strategy.ts';
+import { subjects } from './subjects.ts';
 
 const column = object(
   {

@@ -1,6 +1,7 @@
 /** metadata: what Kubernetes itself demands of it. */
-import { DNS_LABEL, DNS_SUBDOMAIN } from './common.ts';
+
 import type { ObjectMeta } from './kinds.ts';
+import { DNS_LABEL, DNS_SUBDOMAIN } from './names.ts';
 import { matchesPattern } from './pattern.ts';
 import type { Problem } from './problem.ts';
 import { at, quote, unknownField } from './walk.ts';

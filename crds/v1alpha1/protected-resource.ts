@@ -1,6 +1,7 @@
 /** ProtectedResource: a server that agents reach only through Chaperone. */
-import { basicAuthRef, secretKeyRef, status } from './common.ts';
+import { basicAuthRef, secretKeyRef } from './names.ts';
 import { choice, exactlyWhen, form, integer, listByKey, notYet, object, onlyWhen, optional, type Static, text } from './schema.ts';
+import { status } from './status.ts';
 
 const host = text('A host name or an IP address; no scheme, no port.', {
   maxLength: 253,
@@ -175,6 +176,12 @@ export const protectedResourceSpec = object(
     rules: [
       ...exactlyWhen('postgresql', "self.protocol == 'PostgreSQL'", 'protocol PostgreSQL'),
       onlyWhen('http', "self.protocol == 'HTTP'", 'protocol HTTP'),
+      {
+        rule: "self.protocol == 'PostgreSQL' || self.recording.results == 'None'",
+        message: 'results is only for protocol PostgreSQL: of an HTTP body the size and the hash are recorded',
+        fieldPath: '.recording.results',
+        reason: 'FieldValueForbidden',
+      },
     ],
   },
 );

@@ -1,7 +1,9 @@
 /** docs/api.md: the reference of the four kinds, from the same schemas as everything else. */
-import { CONDITION_TYPE, DNS_LABEL, DNS_SUBDOMAIN, status as plainStatus, policyStatus } from './common.ts';
+
 import { API_VERSION, KINDS, type KindDefinition } from './kinds.ts';
+import { DNS_LABEL, DNS_SUBDOMAIN } from './names.ts';
 import { asNode, isNotYetEnforced, type Node, notYetEnforcedValues, requiredMembers } from './node.ts';
+import { CONDITION_TYPE, status as plainStatus, policyStatus } from './status.ts';
 
 const INTRODUCTION = `# API reference
 

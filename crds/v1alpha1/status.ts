@@ -1,0 +1,54 @@
+/** Status by the conventions of Kubernetes: conditions, and no phase. */
+import { choice, integer, listByKey, object, optional, text } from './schema.ts';
+
+/** metav1.Condition of Kubernetes. */
+export const CONDITION_TYPE =
+  '^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$';
+
+const condition = object(
+  {
+    type: text('`Accepted`, `ResolvedRefs`, `Programmed` or `Ready`.', {
+      maxLength: 316,
+      pattern: CONDITION_TYPE,
+    }),
+    status: choice(['True', 'False', 'Unknown'], 'Whether the condition holds.'),
+    observedGeneration: optional(
+      integer('The metadata.generation that the condition was computed from; an older one is out of date.', {
+        minimum: 0,
+        maximum: Number.MAX_SAFE_INTEGER,
+      }),
+    ),
+    lastTransitionTime: text('When `status` last changed (RFC 3339).', { maxLength: 64, format: 'date-time' }),
+    reason: text('A stable code in CamelCase.', { maxLength: 1024, pattern: '^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$' }),
+    message: text('One sentence for a human being.', { minLength: 0, maxLength: 32768 }),
+  },
+  'One aspect of the current state.',
+);
+
+const conditions = optional(
+  listByKey(
+    ['type'],
+    condition,
+    '`Accepted`: the spec is valid. `ResolvedRefs`: everything that it names exists. `Programmed`: the sidecars enforce this generation. `Ready`: all of these.',
+    { maxItems: 16 },
+  ),
+);
+
+export const status = object({ conditions }, 'Written by the operator; what a manifest says here is ignored.');
+
+/** Of the kinds that sidecars enforce. */
+export const policyStatus = object(
+  {
+    conditions,
+    sidecars: optional(
+      text('How many of the sidecars concerned enforce this generation: `12/12`.', { maxLength: 21, pattern: '^[0-9]{1,10}/[0-9]{1,10}$' }),
+    ),
+    digest: optional(
+      text('SHA-256 of the spec that is enforced: `sha256:` and 64 hexadecimal digits.', {
+        maxLength: 71,
+        pattern: '^sha256:[0-9a-f]{64}$',
+      }),
+    ),
+  },
+  'Written by the operator; what a manifest says here is ignored.',
+);
