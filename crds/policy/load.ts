@@ -1,10 +1,9 @@
-import type { TSchema } from 'typebox';
-import { Check, Errors } from 'typebox/value';
+import { resourceProblems, schemaProblems } from './check.ts';
 import type { ResourcePolicy } from './engine.ts';
 import { canonicalJson } from './json.ts';
 import { compileResource, denyingResource } from './judge.ts';
-import { SNAPSHOT_SCHEMA_VERSION, type Snapshot, type SnapshotResource, type SnapshotRule, type SnapshotSubject } from './snapshot.ts';
-import { snapshotHead, snapshotResource } from './snapshot-schema.ts';
+import { SNAPSHOT_SCHEMA_VERSION, type Snapshot } from './snapshot.ts';
+import { snapshotHead } from './snapshot-schema.ts';
 
 export interface LoadProblem {
   /** Null where it is about the snapshot as a whole. */
@@ -27,7 +26,7 @@ export type LoadedSnapshot =
   | { readonly ok: true; readonly snapshot: Snapshot; readonly policies: ResourcePolicies; readonly problems: readonly LoadProblem[] }
   | { readonly ok: false; readonly problems: readonly LoadProblem[] };
 
-const MAX_PROBLEMS = 20;
+const MAX_REFUSALS = 20;
 
 /**
  * Checks a snapshot, from JSON or from a compiler, against the closed schema, and compiles its policies. Never throws.
@@ -75,7 +74,7 @@ function load(json: unknown, capabilities: readonly string[]): LoadedSnapshot {
       policies.set(key, denyingResource(resource, 'MissingCapability', `denied: ${message}`));
       continue;
     }
-    const unfit = [...schemaProblems(snapshotResource, resource), ...(Check(snapshotResource, resource) ? contradictions(resource) : [])];
+    const unfit = resourceProblems(resource);
     refused.push(...unfit.map((message) => ({ resource: at, message })));
     if (unfit.length === 0)
       policies.set(
@@ -83,45 +82,12 @@ function load(json: unknown, capabilities: readonly string[]): LoadedSnapshot {
         compileResource(resource, (message) => problems.push({ resource: at, message })),
       );
   }
-  if (refused.length > 0) return { ok: false, problems: refused.slice(0, MAX_PROBLEMS) };
+  if (refused.length > 0) return { ok: false, problems: refused.slice(0, MAX_REFUSALS) };
   return { ok: true, snapshot, policies: lookup(policies), problems };
 }
 
 function lookup(policies: ReadonlyMap<string, ResourcePolicy>): ResourcePolicies {
   return { get: ({ namespace, name }) => policies.get(`${namespace}/${name}`), all: [...policies.values()] };
-}
-
-function schemaProblems(schema: TSchema, value: unknown): readonly string[] {
-  if (Check(schema, value)) return [];
-  return Errors(schema, value)
-    .slice(0, MAX_PROBLEMS)
-    .map(({ instancePath, message }) => `${instancePath === '' ? '/' : instancePath}: ${message}`);
-}
-
-/** What the schema can't say. Each of these would otherwise make a rule that looks as if it held and does not. */
-function contradictions(resource: SnapshotResource): readonly string[] {
-  const subjects = [...resource.policies.flatMap((each) => each.subjects), ...resource.masking.flatMap((each) => each.exemptSubjects)];
-  return [
-    ...resource.policies.flatMap(({ rules, name }) =>
-      rules.flatMap((rule) => ruleContradictions(rule).map((message) => `AccessPolicy ${name} rule ${rule.name}: ${message}`)),
-    ),
-    ...resource.policies
-      .filter(({ windows }) => windows.some(({ start, end }) => start === end))
-      .map(({ name }) => `AccessPolicy ${name}: a time window starts when it ends`),
-    ...(subjects.some(meansNobody) ? ['a subject means nobody'] : []),
-  ];
-}
-
-function ruleContradictions(rule: SnapshotRule): readonly string[] {
-  const found: string[] = [];
-  if (rule.sql !== undefined && rule.http !== undefined) found.push('it is about SQL and HTTP, so it matches nothing');
-  if (rule.action !== 'RequireApproval' && rule.gates.length > 0) found.push('gates are only for RequireApproval');
-  return found;
-}
-
-function meansNobody({ serviceAccount, user, group, claims }: SnapshotSubject): boolean {
-  const asksForToken = user !== undefined || group !== undefined || claims !== undefined;
-  return serviceAccount === undefined ? !asksForToken : asksForToken;
 }
 
 /** `sha256:` and the hex SHA-256 of the canonical JSON. `sha256` gives lower-case hex. */

@@ -11,7 +11,7 @@ const optional = Type.Optional;
 const oneOf = <const T extends string>(values: readonly T[]) => Type.Unsafe<T>({ type: 'string', enum: values });
 const some = (pattern: string) => Type.Array(Type.String({ pattern }), { minItems: 1 });
 
-const PART = '[^.\\s"\']+';
+const PART = '[^."\']+';
 const source = { namespace: text, name: text, uid: text, generation: nat };
 const address = Type.Object({ host: text, port: Type.Integer({ minimum: 1, maximum: 65535 }) }, closed);
 const secretKey = Type.Object({ name: text, key: text }, closed);
@@ -72,7 +72,7 @@ const rule = Type.Object(
   closed,
 );
 
-const policy = Type.Object(
+export const snapshotPolicy = Type.Object(
   {
     ...source,
     mode: oneOf(['Enforce', 'Audit']),
@@ -90,7 +90,7 @@ const strategy = Type.Union([
   Type.Object({ type: Type.Literal('Partial'), keepStart: nat, keepEnd: nat }, closed),
 ]);
 
-const masking = Type.Object(
+export const snapshotMasking = Type.Object(
   {
     ...source,
     columns: Type.Array(Type.Object({ column: Type.String({ pattern: `^${PART}\\.${PART}\\.${PART}$` }), strategy }, closed)),
@@ -139,8 +139,8 @@ export const snapshotResource = Type.Object(
       Type.Object({ credential: optional(Type.Object({ header: text, prefix: Type.String(), secret: secretKey }, closed)) }, closed),
     ),
     recording: Type.Object({ results: oneOf(['None', 'Sample', 'All']), sampleRows: nat, fsync: oneOf(['Always', 'Never']) }, closed),
-    policies: Type.Array(policy),
-    masking: Type.Array(masking),
+    policies: Type.Array(snapshotPolicy),
+    masking: Type.Array(snapshotMasking),
     gates: Type.Array(gate),
   },
   closed,

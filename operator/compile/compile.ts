@@ -1,40 +1,91 @@
-import type { Snapshot } from '#crds/policy/snapshot.ts';
+/**
+ * World to snapshot, pure: all objects of the four kinds in, the policy of one workload and the conditions of every object out. The operator runs it
+ * on a cluster, the CLI on a folder of manifests.
+ *
+ * Fail safe: what can't be compiled never vanishes. An AccessPolicy that could deny or hold, or a MaskingRule, makes each of its targets require a
+ * capability that no sidecar has (`unresolved/…`), so that the target denies until the object is mended. A policy that only allows is left out.
+ */
 
-export interface Workload {
-  readonly namespace: string;
-  readonly serviceAccount: string;
-}
+import { SNAPSHOT_SCHEMA_VERSION, type Snapshot, type Source } from '#crds/policy/snapshot.ts';
+import type { AccessPolicy, MaskingRule, ProtectedResource } from '#crds/v1alpha1/kinds.ts';
+import { conditionsOf, type ObjectConditions } from './conditions.ts';
+import { compileGate, compileMasking, compilePolicy, concerns, type Workload } from './parts.ts';
+import { type Contributions, compileResource } from './resource.ts';
+import { byIdentity, type CompileObject, keyOf, sourceOf, type World, worldOf } from './world.ts';
 
-/** One object of the four kinds, valid by `validateManifest`, with the metadata that a snapshot records. */
-export interface CompileObject {
-  readonly apiVersion: string;
-  readonly kind: string;
-  readonly metadata: { readonly namespace: string; readonly name: string; readonly uid: string; readonly generation: number };
-  readonly spec: unknown;
-}
-
-/** Kubernetes condition, without its transition time: the clock is the caller's. */
-export interface CompiledCondition {
-  readonly type: 'Accepted' | 'ResolvedRefs';
-  readonly status: 'True' | 'False';
-  readonly reason: string;
-  readonly message: string;
-  readonly observedGeneration: number;
-}
-
-export interface ObjectConditions {
-  readonly kind: string;
-  readonly namespace: string;
-  readonly name: string;
-  readonly conditions: readonly CompiledCondition[];
-}
+export type { CompiledCondition, ObjectConditions } from './conditions.ts';
+export type { Workload } from './parts.ts';
+export type { CompileObject } from './world.ts';
 
 export interface Compiled {
   readonly snapshot: Snapshot;
-  /** One entry an object, in the order of the snapshot's sources. */
+  /** One entry an object, sorted by kind, namespace and name. They are the same for every workload. */
   readonly conditions: readonly ObjectConditions[];
 }
 
-export function compile(_objects: readonly CompileObject[], _workload: Workload): Compiled {
-  throw new Error('not supported yet');
+export function compile(objects: readonly CompileObject[], workload: Workload): Compiled {
+  const world = worldOf(objects);
+  const used = new Map<string, Source>();
+  const use = (object: CompileObject) => used.set(keyOf(object), sourceOf(object));
+  const resources = world.resources.map((resource) => {
+    use(resource);
+    return compileResource(resource, contributionsTo(resource, world, workload, use));
+  });
+  const snapshot: Snapshot = {
+    schemaVersion: SNAPSHOT_SCHEMA_VERSION,
+    workload: { namespace: workload.namespace, serviceAccount: workload.serviceAccount },
+    sources: [...used.values()].sort(byIdentity),
+    resources,
+  };
+  return { snapshot, conditions: world.all.map((object) => conditionsOf(object, world)) };
+}
+
+/** What the objects of the resource's own namespace say about it, to this workload or to whoever presents a token. */
+function contributionsTo(
+  resource: ProtectedResource & CompileObject,
+  world: World,
+  workload: Workload,
+  use: (object: CompileObject) => void,
+): Contributions {
+  const targets = ({ metadata, spec }: AccessPolicy | MaskingRule) =>
+    metadata.namespace === resource.metadata.namespace && spec.targetRefs.some(({ name }) => name === resource.metadata.name);
+  const unresolved: string[] = world.duplicates.has(keyOf(resource)) ? [`ProtectedResource/${resource.metadata.name}`] : [];
+
+  const policies = world.policies.filter(targets).flatMap((object) => {
+    const part = compilePolicy(object, workload);
+    if (part.value?.subjects.length === 0) return [];
+    const broken = part.problems.length > 0 || world.duplicates.has(keyOf(object));
+    if (!broken && part.value !== null) {
+      use(object);
+      return [part.value];
+    }
+    if (concerns(object, workload) && restricts(object)) {
+      use(object);
+      unresolved.push(`AccessPolicy/${object.metadata.name}`);
+    }
+    return [];
+  });
+
+  // Who may not even ask learns nothing of the masks.
+  const maskings = policies.length === 0 ? [] : world.maskings.filter(targets);
+  const masking = maskings.flatMap((object) => {
+    use(object);
+    const part = compileMasking(object, resource.spec.protocol, workload);
+    if (part.value !== null && part.problems.length === 0 && !world.duplicates.has(keyOf(object))) return [part.value];
+    unresolved.push(`MaskingRule/${object.metadata.name}`);
+    return [];
+  });
+
+  const asked = new Set(policies.flatMap(({ rules }) => rules.flatMap((rule) => rule.gates)));
+  const gates = world.gates.filter(({ metadata }) => metadata.namespace === resource.metadata.namespace && asked.has(metadata.name));
+  for (const gate of gates) {
+    use(gate);
+    if (world.duplicates.has(keyOf(gate))) unresolved.push(`ApprovalGate/${gate.metadata.name}`);
+  }
+  return { policies, masking, gates: gates.map(compileGate), unresolved: [...new Set(unresolved)].sort() };
+}
+
+/** A policy that is left out may only ever have allowed. */
+function restricts({ spec }: AccessPolicy): boolean {
+  return spec.mode === 'Enforce' && (spec.limits !== undefined || spec.rules.some(({ action }) => action !== 'Allow'));
 }

@@ -1,0 +1,81 @@
+import type { Capability, SnapshotGate, SnapshotMasking, SnapshotPolicy, SnapshotResource } from '#crds/policy/snapshot.ts';
+import type { ProtectedResource } from '#crds/v1alpha1/kinds.ts';
+
+export interface Contributions {
+  readonly policies: readonly SnapshotPolicy[];
+  readonly masking: readonly SnapshotMasking[];
+  readonly gates: readonly SnapshotGate[];
+  /** `kind/name` of what could not be compiled and must not be missed. */
+  readonly unresolved: readonly string[];
+}
+
+/** One resource. Where no policy is about the workload it is still named, so that a refusal is understood, with no credential and no mask. */
+export function compileResource({ metadata, spec }: ProtectedResource, contributions: Contributions): SnapshotResource {
+  const { policies, masking, unresolved } = contributions;
+  const known = policies.length > 0;
+  const { mode, serverName, caSecretRef } = spec.tls;
+  const { results, sampleRows, fsync } = spec.recording;
+  return {
+    namespace: metadata.namespace,
+    name: metadata.name,
+    generation: metadata.generation ?? 0,
+    requiredCapabilities: [...capabilities(spec.protocol, policies, masking), ...unresolved.map((object) => `unresolved/${object}`)].sort(),
+    protocol: spec.protocol,
+    address: { host: spec.address.host, port: spec.address.port },
+    aliases: (spec.aliases ?? []).map(({ host, port }) => ({ host, port })),
+    tls: {
+      mode,
+      ...(serverName === undefined ? {} : { serverName }),
+      ...(caSecretRef === undefined ? {} : { caSecret: { name: caSecretRef.name, key: caSecretRef.key } }),
+    },
+    agentToken: spec.agentToken,
+    ...protocolPart(spec, known),
+    recording: { results, sampleRows, fsync },
+    policies,
+    masking,
+    gates: contributions.gates,
+  };
+}
+
+function protocolPart(spec: ProtectedResource['spec'], known: boolean): Pick<SnapshotResource, 'postgresql' | 'http'> {
+  switch (spec.protocol) {
+    case 'PostgreSQL': {
+      if (spec.postgresql === undefined) return {};
+      const { database, users } = spec.postgresql;
+      const named = users.map(({ name, secretRef }) => ({
+        name,
+        secret: secretRef.name,
+        usernameKey: secretRef.usernameKey,
+        passwordKey: secretRef.passwordKey,
+      }));
+      return { postgresql: { database, users: known ? named : [] } };
+    }
+    case 'HTTP': {
+      const credential = spec.http?.credential;
+      if (credential === undefined || !known) return { http: {} };
+      const { header, prefix, secretRef } = credential;
+      return { http: { credential: { header, prefix, secret: { name: secretRef.name, key: secretRef.key } } } };
+    }
+    default:
+      return spec.protocol satisfies never;
+  }
+}
+
+function capabilities(
+  protocol: ProtectedResource['spec']['protocol'],
+  policies: readonly SnapshotPolicy[],
+  masking: readonly SnapshotMasking[],
+): readonly Capability[] {
+  const rules = policies.flatMap((policy) => policy.rules);
+  const asks: readonly (readonly [Capability, boolean])[] = [
+    ['postgresql/1', protocol === 'PostgreSQL'],
+    ['http/1', protocol === 'HTTP'],
+    ['cel/1', rules.some(({ when }) => when !== undefined)],
+    ['approval/1', rules.some(({ action }) => action === 'RequireApproval')],
+    ['mask-source/1', protocol === 'PostgreSQL' && masking.some(({ columns }) => columns.length > 0)],
+    ['mask-detect/1', masking.some(({ detectors }) => detectors.length > 0)],
+    ['limits/1', policies.some(({ limits }) => limits !== undefined)],
+    ['window/1', policies.some(({ windows }) => windows.length > 0)],
+  ];
+  return asks.flatMap(([capability, asked]) => (asked ? [capability] : []));
+}
