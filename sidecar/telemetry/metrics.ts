@@ -1,0 +1,50 @@
+/** Prometheus text format 0.0.4 (https://prometheus.io/docs/instrumenting/exposition_formats/). Counters and gauges are all that is needed. */
+export interface Metric {
+  readonly name: string;
+  readonly help: string;
+  readonly type: 'counter' | 'gauge';
+}
+
+export type Labels = { readonly [label: string]: string };
+
+/** A metric with more series than this drops further ones: labels come from policies, and a policy can be edited for ever. */
+const MAX_SERIES = 2000;
+
+export class Metrics {
+  readonly #counters = new Map<Metric, Map<string, { readonly labels: Labels; value: number }>>();
+  readonly #gauges = new Map<Metric, () => readonly { readonly labels: Labels; readonly value: number }[]>();
+
+  count(metric: Metric, labels: Labels = {}, by = 1): void {
+    const series = this.#counters.get(metric) ?? new Map<string, { readonly labels: Labels; value: number }>();
+    this.#counters.set(metric, series);
+    const key = labelText(labels);
+    const one = series.get(key);
+    if (one !== undefined) one.value += by;
+    else if (series.size < MAX_SERIES) series.set(key, { labels, value: by });
+  }
+
+  /** `read` is called at each scrape. */
+  gauge(metric: Metric, read: () => readonly { readonly labels: Labels; readonly value: number }[]): void {
+    this.#gauges.set(metric, read);
+  }
+
+  text(): string {
+    const blocks = [
+      ...[...this.#counters].map(([metric, series]) => blockOf(metric, [...series.values()])),
+      ...[...this.#gauges].map(([metric, read]) => blockOf(metric, read())),
+    ];
+    return blocks.join('');
+  }
+}
+
+function blockOf(metric: Metric, series: readonly { readonly labels: Labels; readonly value: number }[]): string {
+  const lines = series.map(({ labels, value }) => `${metric.name}${labelText(labels)} ${value}\n`);
+  return `# HELP ${metric.name} ${metric.help}\n# TYPE ${metric.name} ${metric.type}\n${lines.join('')}`;
+}
+
+function labelText(labels: Labels): string {
+  const pairs = Object.entries(labels).map(([name, value]) => `${name}="${value.replace(/[\\"\n]/g, escapeOf)}"`);
+  return pairs.length === 0 ? '' : `{${pairs.join(',')}}`;
+}
+
+const escapeOf = (character: string) => (character === '\n' ? '\\n' : `\\${character}`);

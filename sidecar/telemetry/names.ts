@@ -1,0 +1,26 @@
+import type { VerdictLine } from '../pipeline.ts';
+import type { Labels, Metric } from './metrics.ts';
+
+export const VERDICTS: Metric = {
+  name: 'chaperone_verdicts_total',
+  help: 'Verdicts by resource, decision, reason, policy and rule.',
+  type: 'counter',
+};
+export const APPROVALS: Metric = { name: 'chaperone_approvals_total', help: 'Approval requests by resource and state.', type: 'counter' };
+export const APPROVALS_PENDING: Metric = { name: 'chaperone_approvals_pending', help: 'Approval requests that wait.', type: 'gauge' };
+export const CONNECTIONS: Metric = { name: 'chaperone_connections', help: 'Open connections by resource.', type: 'gauge' };
+export const RELOADS: Metric = { name: 'chaperone_policy_reloads_total', help: 'Snapshots that were taken or refused.', type: 'counter' };
+export const SNAPSHOT: Metric = { name: 'chaperone_policy_info', help: 'Version of the snapshot in force.', type: 'gauge' };
+export const RESIDENT: Metric = { name: 'process_resident_memory_bytes', help: 'Resident memory of the process.', type: 'gauge' };
+
+export function verdictLabels({ resource, verdict }: VerdictLine): Labels {
+  const author = verdict.authors[0];
+  return {
+    namespace: resource.namespace,
+    resource: resource.name,
+    decision: verdict.decision,
+    code: verdict.code,
+    policy: author === undefined ? '' : `${author.namespace}/${author.name}`,
+    rule: author?.rule ?? '',
+  };
+}
