@@ -32,7 +32,7 @@ const detector = object(
     pattern: optional(
       text('With type Custom: an RE2 regular expression. What it matches is masked; it must not match the empty text.', { maxLength: 512 }),
     ),
-    strategy: strategy('How what was found is masked; the text around it stays.'),
+    strategy: strategy('How what was found is masked; the text around it stays, but with `Null` the whole value becomes NULL.'),
   },
   'Looks for values of one form in everything that comes back: rows, errors, notices, bodies. It is the second line of defence, because a value that was changed on the way no longer has its form: name the columns too.',
   {
