@@ -32,10 +32,17 @@ export class LimitMeter {
     this.#lastMs = nowMs;
   }
 
-  /** The limit that the session as a whole exceeds: it then ends. `busy` sessions are not idle. */
-  over(limits: SnapshotLimits, nowMs: number, busy: boolean): string | null {
+  /** The limit on what was returned that is exceeded. */
+  overReturned(limits: SnapshotLimits): string | null {
     if (limits.maxRows !== undefined && this.#rows > limits.maxRows) return 'maxRows';
     if (limits.maxBytes !== undefined && this.#bytes > limits.maxBytes) return 'maxBytes';
+    return null;
+  }
+
+  /** The limit that the session as a whole exceeds: it then ends. `busy` sessions are not idle. */
+  over(limits: SnapshotLimits, nowMs: number, busy: boolean): string | null {
+    const returned = this.overReturned(limits);
+    if (returned !== null) return returned;
     if (limits.maxDurationSeconds !== undefined && nowMs - this.#startedMs > limits.maxDurationSeconds * 1000) return 'maxDurationSeconds';
     if (!busy && limits.idleTimeoutSeconds !== undefined && nowMs - this.#lastMs > limits.idleTimeoutSeconds * 1000)
       return 'idleTimeoutSeconds';

@@ -28,7 +28,7 @@ export class Backend implements FrameSink {
   /** Rows and COPY data that nobody looks into may be of any size: they pass in pieces. */
   header(type: number): 'whole' | 'stream' {
     const run = this.#run();
-    if (run === null) return 'whole';
+    if (run === null || !this.#readyForRows()) return 'whole';
     if (type === BACKEND.DataRow && run.filter === null && !run.keepsRows) return 'stream';
     if (type === BACKEND.CopyData && this.#copyMasker === null) return 'stream';
     return 'whole';
@@ -82,7 +82,7 @@ export class Backend implements FrameSink {
       return;
     }
     const run = this.#run();
-    if (run === null) return this.#unexpected();
+    if (run === null || !this.#readyForRows()) return this.#unexpected();
     run.rows++;
     run.bytesOut += end - start;
     session.meter.returned(1, end - start);
@@ -133,8 +133,6 @@ export class Backend implements FrameSink {
     head.of.fields = type === BACKEND.NoData ? [] : decodeRowDescription(buffer, start, end);
     session.queue.shift();
     if (!head.swallow) session.toClient.forward(buffer, start, end);
-    const next = session.queue.head;
-    if (next?.type === 'execute') this.#startRows(next);
   }
 
   /** What a query or an execution answers beside rows. */
@@ -232,22 +230,27 @@ export class Backend implements FrameSink {
     this.#session.queue.shift();
     head.run.end(status, this.#session.parts.context.now());
     this.#session.settled();
-    const next = this.#session.queue.head;
-    if (next?.type === 'execute') this.#startRows(next);
   }
 
-  #startRows(next: Expect & { type: 'execute' }): void {
-    const fields = next.portal.fields ?? next.portal.statement.fields;
-    if (fields === null) return;
-    const { resultFormats } = next.portal;
-    const formats = fields.map((_, index) => (resultFormats.length === 1 ? resultFormats[0] : resultFormats[index]) ?? 0);
-    this.#filterRows(next.run, fields, formats);
+  /** Before the first row of an execution: its columns, where rows are looked into. False where they are not known. */
+  #readyForRows(): boolean {
+    const session = this.#session;
+    const head = session.queue.head;
+    if (head?.type !== 'execute' || head.run.described) return true;
+    const { portal, run } = head;
+    const fields = portal.fields ?? portal.statement.fields;
+    if (fields === null) return session.detectors === null && !run.keepsRows;
+    const formats = fields.map(
+      (_, index) => (portal.resultFormats.length === 1 ? portal.resultFormats[0] : portal.resultFormats[index]) ?? 0,
+    );
+    this.#filterRows(run, fields, formats);
+    return true;
   }
 
   #filterRows(run: Run, fields: readonly Column[], formats: readonly number[]): void {
     const { detectors } = this.#session;
     run.filter = detectors === null ? null : createRowFilter(fields, formats, detectors);
-    if (run.keepsRows) run.describe(fields, formats);
+    run.describe(fields, formats);
   }
 
   #error(buffer: Buffer, start: number, end: number): void {
@@ -349,7 +352,10 @@ export class Backend implements FrameSink {
         return this.#unexpected();
     }
     session.queue.shift();
-    if (status === 'I') session.names.transactionEnded();
+    if (status === 'I') {
+      session.names.transactionEnded();
+      session.ddlOpen = false;
+    }
     if (head.type !== 'own') session.toClient.forward(buffer, start, end);
     session.settled();
   }

@@ -25,7 +25,7 @@ type Then = void | Promise<void>;
 
 /** Names have to be read as the server reads them when the message arrives there. */
 function withState(session: PgSession, message: string, then: () => Then): Then {
-  if (!session.stateDirty) return then();
+  if (session.namesReady) return then();
   return refreshState(session).then(() => {
     if (session.ended || session.skipping !== 'no') return;
     if (session.stateDirty && session.tx !== 'E' && session.needsNames) {

@@ -63,7 +63,7 @@ function terminate(session: PgSession): void {
 
 function onQuery(session: PgSession, frame: Frame): void | Promise<void> {
   const { text } = decodeQuery(frame.buffer, frame.start, frame.end);
-  if (!session.stateDirty) return judgeQuery(session, text, frame);
+  if (session.namesReady) return judgeQuery(session, text, frame);
   return refreshState(session).then(() => (session.ended || session.skipping !== 'no' ? undefined : judgeQuery(session, text, frame)));
 }
 
@@ -110,6 +110,7 @@ export async function copyBarrier(session: PgSession, run: Run): Promise<void> {
 export function noteState(session: PgSession, run: Run): void {
   const { effects } = run.analysis;
   if (effects.state || effects.ddl) session.stateTouched = true;
+  if (effects.ddl) session.ddlOpen = true;
   // What a transaction did to role and search_path is undone with it.
   if (effects.state || effects.ddl || (effects.endsTransaction && session.stateTouched)) session.stateDirty = true;
 }

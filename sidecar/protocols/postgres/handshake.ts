@@ -102,7 +102,7 @@ export class Handshake {
       return true;
     }
     if (tls === null) throw new WireError('unexpected_type', 'TLS is not served');
-    this.#adopt(await tls.direct(this.#stream.detach(), received));
+    this.#adopt(await tls.direct(this.#stream.detach(), received, 'postgresql'));
     return true;
   }
 

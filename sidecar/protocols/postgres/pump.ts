@@ -14,7 +14,10 @@ export function runSession(session: PgSession, reader: FrameReader): Promise<voi
   const pump = new Pump(session, reader);
   const splitter = new FrameSplitter(new Backend(session));
   const fromServer = (chunk: Buffer): void => {
-    guard(session, () => splitter.push(chunk));
+    guard(session, () => {
+      splitter.push(chunk);
+      session.checkReturned();
+    });
     if (!session.toClient.flush() && !session.ended) server.stream.pause();
     if (!session.toServer.flush() && !session.ended) client.pause();
   };

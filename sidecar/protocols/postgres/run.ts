@@ -31,6 +31,8 @@ export class Run {
   filter: RowFilter | null = null;
   copy: 'none' | 'in' | 'out' = 'none';
   ended = false;
+  /** The columns of the result that comes are known. */
+  described = false;
   #stopped = false;
   #columns: readonly string[] = [];
   #formats: readonly number[] = [];
@@ -55,6 +57,7 @@ export class Run {
   }
 
   describe(fields: readonly Column[], formats: readonly number[]): void {
+    this.described = true;
     this.#flushRows();
     this.#columns = fields.map((field) => field.name);
     this.#formats = formats;

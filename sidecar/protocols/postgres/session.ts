@@ -23,6 +23,8 @@ import { denialFields, fatalFields } from './reply.ts';
 import type { Run } from './run.ts';
 import type { Named, Prepared } from './statements.ts';
 
+/** For a client to read what was written and to close. */
+const CLOSE_GRACE_MS = 5000;
 /** Names that the sidecar uses on the server; a client's own may not begin so. */
 export const OWN_PREFIX = '_chaperone_';
 /** A statement that no server accepts: it puts the server's own state where an error would have put it. */
@@ -69,6 +71,8 @@ export class PgSession {
   /** Role or search_path may have changed: ask the server before the next statement is judged. */
   stateDirty = true;
   stateTouched = false;
+  /** DDL of a transaction that is still open: the catalog, which another session reads, does not show it. */
+  ddlOpen = false;
   ended = false;
   /** A row of the server's is half way out: nothing of ours may go between. */
   midFrame = false;
@@ -116,6 +120,11 @@ export class PgSession {
     return policy !== null && (policy.namesMatter || this.mask?.active === true);
   }
 
+  /** True where the next statement can be judged by what is known now. */
+  get namesReady(): boolean {
+    return !this.stateDirty && (!this.needsNames || this.ddlOpen || this.parts.catalog.current() !== null);
+  }
+
   get busy(): boolean {
     return !this.queue.empty || this.held !== null || this.tx !== 'I';
   }
@@ -124,7 +133,7 @@ export class PgSession {
     const mask = this.mask;
     return analyse({
       sql,
-      catalog: this.needsNames ? this.parts.catalog.current() : null,
+      catalog: this.needsNames && !this.ddlOpen ? this.parts.catalog.current() : null,
       state: this.state,
       mask: mask ?? NO_MASK,
       prepared: (name) => this.statement(name)?.analysis,
@@ -220,6 +229,26 @@ export class PgSession {
     this.end(reason, verdict.message);
   }
 
+  /** What the server returned counts at once, not only when the limits are looked at next. */
+  checkReturned(): void {
+    const limits = this.policy?.limits(this.parts.principals);
+    const over = limits === undefined ? null : this.meter.overReturned(limits);
+    if (over !== null) this.fatal('54000', `the session's limit ${over} is exceeded`, 'limit');
+  }
+
+  /** FIN after what was written; a client that does not close on its own is cut off. */
+  #closeClient(): void {
+    const { client } = this.parts;
+    const timer = setTimeout(() => client.destroy(), CLOSE_GRACE_MS);
+    timer.unref();
+    const done = () => {
+      clearTimeout(timer);
+      client.destroy();
+    };
+    client.start({ data: () => {}, drained: () => {}, ended: done, closed: done });
+    client.end();
+  }
+
   /** Closes both legs and the recording. Open transactions end with the upstream connection. */
   end(reason: EndEvent['reason'], message?: string): void {
     if (this.ended) return;
@@ -233,7 +262,7 @@ export class PgSession {
       this.parts.context.log.error({ session: this.parts.recorder.session, error: codeOf(error) }, 'a result could not be recorded');
     }
     this.parts.server.stream.destroy();
-    this.parts.client.end();
+    this.#closeClient();
     this.settled();
     this.parts.recorder
       .end(reason, message)

@@ -37,7 +37,7 @@ export async function refreshState(session: PgSession): Promise<void> {
 }
 
 async function waitForCatalog(session: PgSession): Promise<void> {
-  if (!session.needsNames || session.ended || session.parts.catalog.current() !== null) return;
+  if (!session.needsNames || session.ended || session.namesReady) return;
   try {
     await session.parts.catalog.ready();
   } catch {
