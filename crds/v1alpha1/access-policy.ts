@@ -51,7 +51,7 @@ const limits = object(
     idleTimeoutSeconds: optional(integer('How long a session may be idle.', { minimum: 1, maximum: 86400 })),
     maxRows: optional(integer('Rows that one session may be given.', { minimum: 1, maximum: 1_000_000_000_000 })),
     maxBytes: optional(integer('Bytes that one session may be given.', { minimum: 1, maximum: 1_000_000_000_000_000 })),
-    maxActionsPerMinute: optional(integer('Commands in any 60 seconds of one session.', { minimum: 1, maximum: 1_000_000 })),
+    maxActionsPerMinute: optional(integer('Commands in any 60 seconds of one session.', { minimum: 1, maximum: 100_000 })),
   },
   'Limits of each session. Of all policies that match a session the strictest counts. No limit where absent.',
   {
