@@ -28,6 +28,6 @@ export interface ResourcePolicy {
   limits(principals: readonly Principal[]): SnapshotLimits;
   /** What is masked for these principals. */
   masking(principals: readonly Principal[]): MaskPolicy;
-  /** True where a rule names relations or functions, so that names must be resolved before they can be judged. */
+  /** True where a rule names relations or functions, or asks for read or write, so that names must be resolved before they can be judged. */
   readonly namesMatter: boolean;
 }

@@ -72,7 +72,12 @@ function compileRule(
       gate === undefined ? [] : [{ namespace: gate.namespace, name: gate.name, generation: gate.generation }],
     ),
     missingGates: rule.gates.filter((_, index) => found[index] === undefined),
-    namesMatter: rule.sql?.relations !== undefined || rule.sql?.functions !== undefined || condition?.namesMatter === true,
+    // `access` too: that a function or a view changes nothing is only known from the catalog.
+    namesMatter:
+      rule.sql?.relations !== undefined ||
+      rule.sql?.functions !== undefined ||
+      rule.sql?.access !== undefined ||
+      condition?.namesMatter === true,
     holdsHousekeeping: sql?.namesKinds === true,
     gap(action, statement, kinds) {
       if (sql !== undefined) return statement === null ? OTHER_PROTOCOL : sql.gap(statement, kinds);
