@@ -68,7 +68,14 @@ export type RecordedAction =
       /** True where text was cut at the recorder's limit. */
       readonly truncated?: boolean;
     }
-  | { readonly type: 'http'; readonly method: string; readonly host: string; readonly path: string; readonly query?: string }
+  | {
+      readonly type: 'http';
+      readonly method: string;
+      readonly host: string;
+      readonly path: string;
+      readonly query?: string;
+      readonly truncated?: boolean;
+    }
   | { readonly type: 'connect'; readonly database?: string; readonly user?: string }
   | { readonly type: 'protocol'; readonly message: string };
 

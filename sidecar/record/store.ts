@@ -1,17 +1,33 @@
-import type { LedgerHead } from '#crds/record/format.ts';
-import type { Log, RecordingStore } from '../pipeline.ts';
-import { RecordingError } from './error.ts';
+import { randomUUID } from 'node:crypto';
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { isLabel, isUuid, type LedgerHead, type SessionPlace, STANDALONE, sessionFolder } from '#crds/record/format.ts';
+import type { Log, RecordingStore, SessionRecorder } from '../pipeline.ts';
+import { causeOf, RecordingError } from './error.ts';
+import { findLedgers } from './find-ledgers.ts';
+import { openKeys } from './keys.ts';
+import { Ledger } from './ledger.ts';
+import { takeLock } from './lock.ts';
+import { recoverSessions } from './recover.ts';
+import { type SessionHost, SessionWriter } from './session.ts';
 
 export interface RecordingLimits {
   /** A segment rotates when its events are this long. Default 8 MiB. */
   readonly segmentBytes: number;
   /** A segment rotates when it is this old. Default 15 minutes. */
   readonly segmentAgeMs: number;
-  /** Text of an action, a parameter, a cell or an error is cut at this many bytes. Default 64 KiB. */
+  /** Text of an action, its parameters together, a cell or an error is cut at this many bytes. Default 64 KiB. */
   readonly textBytes: number;
-  /** An event whose line is longer is an error. Default 1 MiB. */
+  /** An event whose line has more characters is an error. Default 1 Mi. */
   readonly eventBytes: number;
 }
+
+export const DEFAULT_RECORDING_LIMITS: RecordingLimits = {
+  segmentBytes: 8 * 1024 * 1024,
+  segmentAgeMs: 15 * 60_000,
+  textBytes: 64 * 1024,
+  eventBytes: 1024 * 1024,
+};
 
 export interface RecordingOptions {
   /** The state folder; made where it is missing. Holds `keys/`, `recordings/` and the lock. */
@@ -20,6 +36,8 @@ export interface RecordingOptions {
   readonly clock: () => number;
   readonly log: Log;
   readonly limits?: Partial<RecordingLimits>;
+  /** Version of the policy in force, for action events; the one of the session's start where absent. */
+  readonly snapshot?: () => string;
 }
 
 export interface Recordings extends RecordingStore {
@@ -33,7 +51,148 @@ export interface Recordings extends RecordingStore {
   close(): Promise<void>;
 }
 
+const SEALS_AT_ONCE = 2;
+const AGE_CHECK_MS = 10_000;
+
 /** Takes the lock, makes or reads the keys, and seals what the last recorder left open. Rejects with RecordingError. */
-export async function openRecordings(_options: RecordingOptions): Promise<Recordings> {
-  throw new RecordingError('Closed', 'recordings are not supported yet');
+export async function openRecordings(options: RecordingOptions): Promise<Recordings> {
+  const recordings = join(options.dir, 'recordings');
+  const temporary = join(options.dir, 'recordings.tmp');
+  makeFolders(options.dir, recordings);
+  const unlock = takeLock(join(options.dir, 'recordings.lock'));
+  try {
+    makeAnew(temporary);
+    const keys = openKeys(join(options.dir, 'keys'));
+    const found = findLedgers(recordings, keys, options.log);
+    const ledger = new Ledger(recordings, randomUUID(), keys, options.clock);
+    ledger.append({ type: 'recorderStart', found: found.heads });
+    const sealer = { ledger, keys, clock: options.clock, temporary };
+    const sessions = await recoverSessions(sealer, recordings, found.accounts, options.log);
+    if (found.heads.length > 0) ledger.append({ type: 'recovered', sessions });
+    return new Store(options, { ...sealer, recordings, unlock });
+  } catch (error: unknown) {
+    unlock();
+    throw error instanceof RecordingError ? error : new RecordingError('RecoveryFailed', `recording can't begin: ${causeOf(error)}`, error);
+  }
+}
+
+class Store implements Recordings {
+  readonly recorder: string;
+  readonly publicKeyFile: string;
+  readonly #host: SessionHost;
+  readonly #clock: () => number;
+  readonly #log: Log;
+  readonly #unlock: () => void;
+  readonly #sessions = new Map<string, SessionWriter>();
+  readonly #ageTimer: NodeJS.Timeout;
+  #unsettled = 0;
+  #closed: Promise<void> | null = null;
+
+  constructor(
+    options: RecordingOptions,
+    parts: Pick<SessionHost, 'ledger' | 'keys' | 'clock' | 'temporary' | 'recordings'> & { readonly unlock: () => void },
+  ) {
+    const { unlock, ...sealer } = parts;
+    this.recorder = parts.ledger.recorder;
+    this.publicKeyFile = parts.keys.publicKeyFile;
+    this.#clock = options.clock;
+    this.#log = options.log;
+    this.#unlock = unlock;
+    this.#host = {
+      ...sealer,
+      log: options.log,
+      limits: { ...DEFAULT_RECORDING_LIMITS, ...options.limits },
+      ...(options.snapshot === undefined ? {} : { snapshot: options.snapshot }),
+      whenRoom: roomFor(SEALS_AT_ONCE),
+      onSettled: (session, clean) => {
+        this.#sessions.delete(session);
+        if (!clean) this.#unsettled += 1;
+      },
+    };
+    this.#ageTimer = setInterval(() => this.#checkAges(), Math.min(AGE_CHECK_MS, this.#host.limits.segmentAgeMs)).unref();
+  }
+
+  async open(start: Parameters<RecordingStore['open']>[0], session: string): Promise<SessionRecorder> {
+    if (this.#closed !== null) throw new RecordingError('Closed', 'recording has ended: the sidecar is going down');
+    const { namespace } = start.resource;
+    if (!isUuid(session) || !isLabel(namespace))
+      throw new RecordingError('InvalidName', 'session and namespace must be names that a path can hold');
+    const place: SessionPlace = { date: new Date(this.#clock()).toISOString().slice(0, 10), cluster: STANDALONE, namespace, session };
+    if (this.#sessions.has(session)) throw new RecordingError('SessionExists', `session ${session} is being recorded`);
+    makeSessionFolder(join(this.#host.recordings, sessionFolder(place)), session);
+    const writer = new SessionWriter(this.#host, place, start.snapshot);
+    this.#sessions.set(session, writer);
+    writer.begin({ type: 'start', ...start });
+    return writer;
+  }
+
+  head(): LedgerHead {
+    return this.#host.ledger.head();
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  #checkAges(): void {
+    for (const session of this.#sessions.values()) session.checkAge();
+  }
+
+  async #close(): Promise<void> {
+    clearInterval(this.#ageTimer);
+    await Promise.all([...this.#sessions.values()].map((session) => session.end('drain')));
+    try {
+      // Without it the next start knows that there is something left to do.
+      if (this.#unsettled === 0) this.#host.ledger.append({ type: 'recorderEnd' });
+      await this.#host.ledger.durable();
+    } catch (error: unknown) {
+      this.#log.error({ error: causeOf(error) }, 'the ledger could not be ended');
+    }
+    this.#host.ledger.close();
+    this.#unlock();
+  }
+}
+
+function makeFolders(dir: string, recordings: string): void {
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    mkdirSync(recordings, { recursive: true, mode: 0o700 });
+  } catch (error: unknown) {
+    throw new RecordingError('WriteFailed', `the state folder can't be made: ${causeOf(error)}`, error);
+  }
+}
+
+/** What a dead recorder was about to store there is sealed again from its open file. */
+function makeAnew(folder: string): void {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { mode: 0o700 });
+}
+
+function makeSessionFolder(folder: string, session: string): void {
+  try {
+    mkdirSync(join(folder, '..'), { recursive: true, mode: 0o700 });
+    mkdirSync(folder, { mode: 0o700 });
+  } catch (error: unknown) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST')
+      throw new RecordingError('SessionExists', `session ${session} was recorded before`);
+    throw new RecordingError('WriteFailed', `the session can't be recorded: ${causeOf(error)}`, error);
+  }
+}
+
+/** At most `places` at once, in the order that they came. */
+function roomFor(places: number): <T>(work: () => Promise<T>) => Promise<T> {
+  let free = places;
+  const waiting: (() => void)[] = [];
+  return async (work) => {
+    if (free > 0) free -= 1;
+    else await new Promise<void>((resolve) => waiting.push(resolve));
+    try {
+      return await work();
+    } finally {
+      const next = waiting.shift();
+      if (next === undefined) free += 1;
+      else next();
+    }
+  };
 }

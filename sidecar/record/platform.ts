@@ -1,0 +1,39 @@
+import { createPublicKey, hash, type KeyObject, verify } from 'node:crypto';
+import { constants, zstdDecompressSync } from 'node:zlib';
+import type { Platform } from '#crds/record/finding.ts';
+
+/** Frames that want a larger window than 2^25 bytes are refused: the window is memory, too. */
+const PARAMS = { [constants.ZSTD_d_windowLogMax]: 25 };
+
+/** Public keys by ID (SHA-256 of the SPKI DER, hex). */
+export type PublicKeys = ReadonlyMap<string, KeyObject>;
+
+export function keyIdOf(key: KeyObject): string {
+  return hash('sha256', key.export({ type: 'spki', format: 'der' }), 'hex');
+}
+
+/** All public keys of a PEM text. Throws where there is none, or one that is not Ed25519. */
+export function readPublicKeys(pem: string): PublicKeys {
+  const blocks = pem.match(/-----BEGIN PUBLIC KEY-----[^-]*-----END PUBLIC KEY-----/g) ?? [];
+  if (blocks.length === 0) throw new Error('there is no PEM public key');
+  return new Map(
+    blocks.map((block) => {
+      const key = createPublicKey(block);
+      if (key.asymmetricKeyType !== 'ed25519') throw new Error('a public key is not Ed25519');
+      return [keyIdOf(key), key];
+    }),
+  );
+}
+
+/** What crds/record needs of Node to verify. */
+export function nodePlatform(keys: PublicKeys): Platform {
+  return {
+    sha256: (bytes) => hash('sha256', bytes, 'hex'),
+    hasKey: (keyId) => keys.has(keyId),
+    verify(keyId, message, signature) {
+      const key = keys.get(keyId);
+      return key !== undefined && verify(null, message, key, signature);
+    },
+    decompress: (bytes, maxBytes) => zstdDecompressSync(bytes, { maxOutputLength: maxBytes, params: PARAMS }),
+  };
+}

@@ -1,0 +1,188 @@
+import { hash } from 'node:crypto';
+import { appendFileSync, readdirSync, readFileSync, truncateSync, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { withLastMember } from '#crds/record/bytes.ts';
+import { RECORD_VERSION } from '#crds/record/event.ts';
+import { type SessionPlace, sessionFolder, storedFile } from '#crds/record/format.ts';
+import { MAX_PLAIN_BYTES } from '#crds/record/frames.ts';
+import { readEvents, takeApart } from '#crds/record/segment.ts';
+import type { SessionAccount } from '#crds/record/verify-ledger.ts';
+import type { Log } from '../pipeline.ts';
+import { causeOf } from './error.ts';
+import { nodePlatform } from './platform.ts';
+import { type Sealer, sealSegment } from './seal.ts';
+import { type FinishedSegment, SegmentFile, segmentFiles } from './segment-file.ts';
+
+/**
+ * Ends every session that an earlier recorder began and did not end: seals its open segments and tells the ledger.
+ * Only sessions that a signed ledger entry began are touched: what else lies in the folder is for `verify` to name.
+ * Returns how many. Rejects where a segment can't be sealed: then there is no room to record either.
+ */
+export async function recoverSessions(
+  sealer: Sealer,
+  recordings: string,
+  accounts: ReadonlyMap<string, SessionAccount>,
+  log: Log,
+): Promise<number> {
+  let sessions = 0;
+  for (const account of accounts.values()) {
+    if (account.started === null || account.ended !== null) continue;
+    if (await recoverSession(sealer, recordings, account, account.started, log)) sessions += 1;
+  }
+  if (sessions > 0) log.warn({ sessions }, 'closed the sessions that an earlier recorder left open, as interrupted');
+  return sessions;
+}
+
+/** Where a session's events have come to. */
+interface Reached {
+  readonly segments: number;
+  readonly seq: number;
+  readonly head: string | null;
+  readonly file: string | null;
+  readonly ended: string | null;
+}
+
+const NOTHING: Reached = { segments: 0, seq: 0, head: null, file: null, ended: null };
+
+async function recoverSession(
+  sealer: Sealer,
+  recordings: string,
+  account: SessionAccount,
+  { date, cluster, namespace, session }: SessionPlace,
+  log: Log,
+): Promise<boolean> {
+  const place = { date, cluster, namespace, session };
+  const there = segmentsOf(recordings, place);
+  if (there.length === 0) {
+    log.error({ session }, 'a session that an earlier recorder began is gone; the ledger goes on saying so');
+    return false;
+  }
+  let reached = NOTHING;
+  for (const [index, { segment, open, sealed }] of there.entries()) {
+    const told = account.segments.has(segment);
+    const files = segmentFiles(recordings, place, segment);
+    if (open && told) unlinkSync(files.openFile);
+    if (open && !told) reached = await finishSegment(sealer, { place, segment, ...files }, reached, index === there.length - 1);
+    else if (sealed) reached = readSealed(sealer, files.sealedFile, segment, log);
+  }
+  if (reached.ended === null && reached.segments > 0) reached = await addLastSegment(sealer, recordings, place, reached);
+  sealer.ledger.append({
+    type: 'sessionEnd',
+    session,
+    reason: reached.ended ?? 'interrupted',
+    segments: reached.segments,
+    lastSeq: reached.seq,
+  });
+  return true;
+}
+
+function segmentsOf(
+  recordings: string,
+  place: SessionPlace,
+): readonly { readonly segment: number; readonly open: boolean; readonly sealed: boolean }[] {
+  let names: readonly string[] = [];
+  try {
+    names = readdirSync(join(recordings, sessionFolder(place)));
+  } catch (error: unknown) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+  const files = names.map((name) => storedFile(`${sessionFolder(place)}/${name}`)).filter((file) => file.type === 'segment');
+  const numbers = [...new Set(files.map((file) => file.segment))].sort((a, b) => a - b);
+  const has = (segment: number, state: 'open' | 'sealed') => files.some((file) => file.segment === segment && file.state === state);
+  return numbers.map((segment) => ({ segment, open: has(segment, 'open'), sealed: has(segment, 'sealed') }));
+}
+
+/** Cuts a torn last line, adds the end where it is the session's last segment and has none, and seals. A segment without an event is removed. */
+async function finishSegment(
+  sealer: Sealer,
+  at: Pick<FinishedSegment, 'place' | 'segment' | 'openFile' | 'sealedFile'>,
+  before: Reached,
+  last: boolean,
+): Promise<Reached> {
+  const read = readOpen(readFileSync(at.openFile), before);
+  if (read.events === 0) {
+    unlinkSync(at.openFile);
+    return before;
+  }
+  truncateSync(at.openFile, read.bytes);
+  const ended = read.ended ?? (last ? addEnd(sealer, at.openFile, at.place.session, read) : null);
+  const finished = ended === null || read.ended !== null ? read : readOpen(readFileSync(at.openFile), before);
+  const segment: FinishedSegment = { ...at, ...finished, lastSeq: finished.seq };
+  const file = await sealSegment(sealer, segment, before.file, { recovered: true, sync: true });
+  return { segments: at.segment, seq: finished.seq, head: finished.head, file, ended };
+}
+
+interface OpenSegment {
+  readonly bytes: number;
+  readonly headerBytes: number;
+  readonly events: number;
+  readonly seq: number;
+  readonly head: string;
+  readonly ended: string | null;
+}
+
+/** Takes what is there as it is: an event that was changed keeps its place, and verification names it. */
+function readOpen(file: Buffer, before: Reached): OpenSegment {
+  const headerEnd = file.indexOf(0x0a);
+  const headerBytes = headerEnd < 0 || headerEnd > MAX_PLAIN_BYTES ? 0 : headerEnd + 1;
+  let read: OpenSegment = { bytes: headerBytes, headerBytes, events: 0, seq: before.seq, head: hash('sha256', ''), ended: null };
+  if (headerBytes === 0) return read;
+  read = { ...read, head: hash('sha256', file.subarray(0, headerEnd)) };
+  const bytes = file.lastIndexOf(0x0a) + 1;
+  for (const line of readEvents(file.subarray(headerBytes, bytes))) {
+    if (line.type !== 'event') continue;
+    const { event } = line;
+    read = { ...read, events: read.events + 1, seq: event.seq, head: event.hash, ended: event.type === 'end' ? event.reason : null };
+  }
+  return { ...read, bytes };
+}
+
+function addEnd(sealer: Sealer, openFile: string, session: string, after: Pick<OpenSegment, 'seq' | 'head'>): 'interrupted' {
+  const body = endBody(sealer, session, after.seq + 1);
+  appendFileSync(openFile, `${withLastMember(body, 'hash', hash('sha256', after.head + body.slice(0, -1)))}\n`);
+  return 'interrupted';
+}
+
+function endBody(sealer: Sealer, session: string, seq: number): string {
+  const time = new Date(sealer.clock()).toISOString();
+  const message = 'the recorder died; its next start closed the session';
+  return JSON.stringify({ v: RECORD_VERSION, session, seq, time, channel: 0, type: 'end', reason: 'interrupted', message });
+}
+
+/** The session's last segment was sealed, and no other begun: a segment with the end alone. */
+async function addLastSegment(sealer: Sealer, recordings: string, place: SessionPlace, reached: Reached): Promise<Reached> {
+  const segment = reached.segments + 1;
+  const file = new SegmentFile({
+    recordings,
+    place,
+    segment,
+    firstSeq: reached.seq + 1,
+    previous: reached.head,
+    recorder: sealer.ledger.recorder,
+    keyId: sealer.keys.keyId,
+    nowMs: sealer.clock(),
+  });
+  file.append(endBody(sealer, place.session, reached.seq + 1));
+  const finished = file.finish();
+  if (finished === null) return reached;
+  const sealed = await sealSegment(sealer, finished, reached.file, { recovered: true, sync: true });
+  return { segments: segment, seq: finished.lastSeq, head: finished.head, file: sealed, ended: 'interrupted' };
+}
+
+function readSealed(sealer: Sealer, file: string, segment: number, log: Log): Reached {
+  const platform = nodePlatform(sealer.keys.publicKeys);
+  const reached: Reached = { ...NOTHING, segments: segment };
+  try {
+    const bytes = readFileSync(file);
+    const parts = takeApart(bytes, 'sealed', platform);
+    let ended: string | null = null;
+    for (const line of readEvents(parts.body ?? new Uint8Array())) {
+      if (line.type === 'event') ended = line.event.type === 'end' ? line.event.reason : null;
+    }
+    const seal = parts.seal?.value;
+    return { ...reached, seq: seal?.lastSeq ?? 0, head: seal?.head ?? null, file: platform.sha256(bytes), ended };
+  } catch (error: unknown) {
+    log.error({ file, error: causeOf(error) }, 'a sealed segment can’t be read');
+    return reached;
+  }
+}
