@@ -1,5 +1,5 @@
 import type { Finding, FindingCode, Platform } from './finding.ts';
-import { type LedgerHead, ledgerFile, type SessionPlace } from './format.ts';
+import { type LedgerHead, ledgerFile, type SessionPlace, sessionFolder } from './format.ts';
 import { type LedgerReport, type SessionAccount, type StoredLedger, verifyLedger } from './verify-ledger.ts';
 import type { SessionReport } from './verify-session.ts';
 
@@ -145,4 +145,19 @@ function samePlace(a: SessionPlace, b: SessionPlace): boolean {
 
 function finding(code: FindingCode, message: string, more: Partial<Finding> = {}): Finding {
   return { code, severity: 'error', message, ...more };
+}
+
+/** A session has one folder. A copy of it under another date, cluster or namespace is named with both. */
+export function duplicatedSessions(places: readonly SessionPlace[]): readonly Finding[] {
+  const first = new Map<string, SessionPlace>();
+  const findings: Finding[] = [];
+  for (const place of places) {
+    const other = first.get(place.session);
+    if (other === undefined) first.set(place.session, place);
+    else {
+      const message = `the session is here twice: ${sessionFolder(other)} and ${sessionFolder(place)}`;
+      findings.push(finding('SessionDuplicated', message, { session: place.session }));
+    }
+  }
+  return findings;
 }
