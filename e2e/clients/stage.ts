@@ -1,0 +1,145 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import { chaperone, startSidecar } from '#e2e/demo/chaperone.ts';
+import { generatePassword, type Postgres, startPostgres } from '#e2e/postgres/server.ts';
+import { here, runClient, type Target } from './programs.ts';
+
+/** A PostgreSQL, and the sidecar before two of its databases: `open` allows all, `guarded` allows reads, masks, denies and holds. */
+export interface Stage {
+  readonly postgres: Postgres;
+  /** Database `open`, without the sidecar. */
+  readonly direct: Target;
+  readonly open: Target;
+  readonly guarded: Target;
+  /** The names of the approvals that wait. */
+  waiting(): Promise<string[]>;
+  /** By somebody who may. */
+  approve(name: string): Promise<void>;
+  /** What the sidecar printed. */
+  output(): string;
+  stop(): Promise<void>;
+}
+
+const API = 'chaperone.dev/v1alpha1';
+const AGENT = [{ serviceAccount: { namespace: 'e2e', name: 'agent' } }];
+
+export async function startStage(): Promise<Stage> {
+  const password = generatePassword();
+  const postgres = await startPostgres({
+    roles: [{ name: 'app', password }],
+    database: 'open',
+    initSql: 'GRANT ALL ON DATABASE open TO app; GRANT ALL ON SCHEMA public TO app',
+  });
+  await postgres.query('CREATE DATABASE guarded OWNER app');
+  const direct: Target = { host: postgres.host, port: postgres.port, user: 'app', password, database: 'open' };
+  for (const database of ['open', 'guarded'])
+    await runClient('psql', ['-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', here('schema.sql')], { ...direct, database });
+
+  const folder = await mkdtemp(join(tmpdir(), 'chaperone-clients-'));
+  const manifests = join(folder, 'manifests');
+  const state = join(folder, 'state');
+  await mkdir(manifests);
+  await writeFile(
+    join(manifests, 'all.yaml'),
+    manifestsFor(postgres.port, password)
+      .map((manifest) => stringify(manifest))
+      .join('---\n'),
+    { mode: 0o600 },
+  );
+  const [openPort, guardedPort] = [await freePort(), await freePort()];
+  const listen = ['--listen', `open=127.0.0.1:${openPort}`, '--listen', `guarded=127.0.0.1:${guardedPort}`];
+  const sidecar = await startSidecar(
+    ['--manifests', manifests, '--state', state, '--workload', 'e2e/agent', ...listen],
+    [openPort, guardedPort],
+    () => undefined,
+  );
+
+  const token = join(folder, 'bob.jwt');
+  const made = await chaperone(['token', '--state', state, '--subject', 'bob', '--group', 'leads']);
+  await writeFile(token, made.stdout.trim(), { mode: 0o600 });
+  const approvals = async (...args: string[]) => {
+    const done = await chaperone(['approvals', ...args, '--state', state, '--token-file', token]);
+    if (done.code !== 0) throw new Error(`chaperone approvals ${args.join(' ')}: ${done.stderr}`);
+    return done.stdout;
+  };
+  // The sidecar logs in with its own credential: what the client says as its password is not looked at, or is a token.
+  const through = (port: number, database: string): Target => ({ host: '127.0.0.1', port, user: 'app', password: '', database });
+  return {
+    postgres,
+    direct,
+    open: through(openPort, 'open'),
+    guarded: through(guardedPort, 'guarded'),
+    waiting: async () => namesIn(await approvals('ls', '-o', 'json')),
+    approve: async (name) => void (await approvals('approve', name, '--reason', 'looked at it')),
+    output: sidecar.output,
+    stop: async () => {
+      await sidecar.stop();
+      await postgres.stop();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+function manifestsFor(port: number, password: string): object[] {
+  const resource = (name: string) => ({
+    apiVersion: API,
+    kind: 'ProtectedResource',
+    metadata: { name, namespace: 'e2e' },
+    spec: {
+      protocol: 'PostgreSQL',
+      address: { host: '127.0.0.1', port },
+      tls: { mode: 'Disable' },
+      postgresql: { database: name, users: [{ name: 'app', secretRef: { name: 'login' } }] },
+    },
+  });
+  const policy = (name: string, rules: object[]) => ({
+    apiVersion: API,
+    kind: 'AccessPolicy',
+    metadata: { name, namespace: 'e2e' },
+    spec: { targetRefs: [{ name }], subjects: AGENT, rules },
+  });
+  return [
+    { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'login', namespace: 'e2e' }, stringData: { username: 'app', password } },
+    resource('open'),
+    resource('guarded'),
+    policy('open', [{ name: 'all', action: 'Allow' }]),
+    policy('guarded', [
+      { name: 'read', action: 'Allow', sql: { access: 'Read' } },
+      { name: 'no-drop', action: 'Deny', sql: { statements: ['Drop'] } },
+      { name: 'ask', action: 'RequireApproval', sql: { statements: ['Update'] }, gateRefs: [{ name: 'leads' }] },
+    ]),
+    {
+      apiVersion: API,
+      kind: 'ApprovalGate',
+      metadata: { name: 'leads', namespace: 'e2e' },
+      spec: { approvers: [{ group: 'leads' }], timeoutSeconds: 60 },
+    },
+    {
+      apiVersion: API,
+      kind: 'MaskingRule',
+      metadata: { name: 'customers', namespace: 'e2e' },
+      spec: {
+        targetRefs: [{ name: 'guarded' }],
+        columns: [{ column: 'public.customers.email', strategy: { type: 'Partial', keepStart: 1 } }],
+      },
+    },
+  ];
+}
+
+/** Names in what `approvals ls -o json` prints: a list, or an object that holds one. */
+function namesIn(json: string): string[] {
+  const value: unknown = JSON.parse(json);
+  const list = Array.isArray(value) ? value : Object.values(value as object).find(Array.isArray);
+  return ((list ?? []) as { name: string }[]).map(({ name }) => name);
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
