@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { ResourcePolicy } from '#crds/policy/engine.ts';
 import type { Principal } from '#crds/policy/principal.ts';
-import { decide } from '../../decide/decide.ts';
+import { decide, denialOf } from '../../decide/decide.ts';
 import type { StartTls } from '../../listener/tls.ts';
 import { ready } from '../../mask/postgres/analyse.ts';
 import { CatalogStore } from '../../mask/postgres/catalog-store.ts';
@@ -96,23 +96,52 @@ class PostgresDriver implements Driver {
     await ready();
     const asked = readStartupParameters(packet);
     const policy = this.#context.policy.resource(connection.resource);
-    const principals = await principalsOf(this.#context, connection, policy?.resource ?? null, handshake);
+    const principals = await this.#identify(connection, policy, handshake, asked);
     if (principals === null) return handshake.stream.destroy();
     handshake.reader.enter('session');
     const admitted = admit(this.#context, connection, policy, principals, asked);
     const recorder = await this.#record(connection, policy, principals, asked);
     const action = { type: 'connect', database: asked.database, user: asked.user } as const;
-    if (admitted.type === 'refused') {
-      recorder.deny(admitted.denial, action);
-      this.#tell(connection, recorder, principals, admitted.denial);
-      await recorder.end('policy', admitted.denial.verdict.message);
-      throw new Refused(denialFields(admitted.denial.verdict, admitted.sqlstate, 'FATAL'));
-    }
+    if (admitted.type === 'refused') return this.#refuse(connection, recorder, principals, asked, admitted.denial, admitted.sqlstate);
     const recorded = recorder.permit(admitted.permit, action);
     if (admitted.resource.recording.fsync === 'Always') await recorder.durable();
     const server = await this.#connect(admitted, asked, recorded, recorder);
     connection.established?.();
     await this.#run(connection, handshake, packet.version, { admitted, asked, principals, recorder, recorded, server });
+  }
+
+  /** A token that does not hold is refused and recorded under the workload's name alone. */
+  async #identify(connection: Connection, policy: ResourcePolicy | null, handshake: Handshake, asked: StartupRequest) {
+    try {
+      return await principalsOf(this.#context, connection, policy?.resource ?? null, handshake);
+    } catch (error: unknown) {
+      if (!(error instanceof Error) || error.name !== 'IdentityError') throw error;
+      const principals = [this.#context.identity.workload(connection)];
+      const recorder = await this.#record(connection, policy, principals, asked);
+      this.#context.log.warn({ resource: connection.resource, error: codeOf(error) }, 'a token was refused');
+      return this.#refuse(connection, recorder, principals, asked, denialOf('token', 'AskerNotIdentified', 'invalid token'), '28P01');
+    }
+  }
+
+  async #refuse(
+    connection: Connection,
+    recorder: SessionRecorder,
+    principals: readonly Principal[],
+    asked: StartupRequest,
+    denial: Denial,
+    sqlstate: string,
+  ): Promise<never> {
+    recorder.deny(denial, { type: 'connect', database: asked.database, user: asked.user });
+    this.#context.onVerdict({
+      time: this.#context.now(),
+      session: recorder.session,
+      resource: connection.resource,
+      who: principals.at(-1)?.subject ?? 'unknown',
+      verdict: denial.verdict,
+      summary: 'connect',
+    });
+    await recorder.end('policy', denial.verdict.message);
+    throw new Refused(denialFields(denial.verdict, sqlstate, 'FATAL'));
   }
 
   async #record(
@@ -197,6 +226,7 @@ class PostgresDriver implements Driver {
     const key = this.#cancelKeys.issue(server.protocolVersion === '3.2' && version > 0x0003_0000 ? 32 : 4, cancelled);
     this.#sessions.add(session);
     try {
+      if (handshake.closed) session.end('client');
       greet(session, version, asked.unknownOptions, key);
       await runSession(session, handshake.reader);
     } finally {
@@ -243,17 +273,6 @@ class PostgresDriver implements Driver {
     }
   }
 
-  #tell(connection: Connection, recorder: SessionRecorder, principals: readonly Principal[], denial: Denial): void {
-    this.#context.onVerdict({
-      time: this.#context.now(),
-      session: recorder.session,
-      resource: connection.resource,
-      who: principals.at(-1)?.subject ?? 'unknown',
-      verdict: denial.verdict,
-      summary: 'connect',
-    });
-  }
-
   async drain(graceMs: number): Promise<void> {
     this.#draining = true;
     this.#stopWatching();
@@ -276,6 +295,5 @@ class PostgresDriver implements Driver {
 function fieldsOf(error: unknown): ErrorFields {
   if (error instanceof Refused) return error.fields;
   if (error instanceof WireError) return fatalFields(error.sqlstate, error.message);
-  if (error instanceof Error && error.name === 'IdentityError') return fatalFields('28P01', 'invalid token');
   return fatalFields('XX000', 'the session could not be started');
 }

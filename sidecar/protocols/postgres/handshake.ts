@@ -8,6 +8,8 @@ import { type Frame, FrameReader } from '../../wire/postgres/frame.ts';
 import type { FrameLimits } from '../../wire/postgres/limits.ts';
 import { type CancelRequest, decodeStartupPacket, type StartupMessage } from '../../wire/postgres/messages/startup.ts';
 
+const AHEAD_BYTES = 256 * 1024;
+
 /** A client before its session: one reader over one stream, with promises instead of handlers. */
 export class Handshake {
   #stream: NodeStream;
@@ -16,14 +18,17 @@ export class Handshake {
   #closed = false;
   #wake: (() => void) | null = null;
   #first = true;
-  readonly #limits: Partial<FrameLimits>;
   #received: Buffer[] | null = [];
 
   constructor(connection: Connection, limits: Partial<FrameLimits>) {
-    this.#limits = limits;
     this.reader = new FrameReader(limits);
     this.#stream = new NodeStream(connection.stream);
     this.#listen();
+  }
+
+  /** The client will send no more. */
+  get closed(): boolean {
+    return this.#closed;
   }
 
   get stream(): ByteStream {
@@ -36,6 +41,8 @@ export class Handshake {
         const copy = Buffer.from(chunk);
         if (this.#first) this.#received?.push(copy);
         else this.reader.push(copy);
+        // Who sends on without waiting for the login is read later: the session's pump reads on.
+        if (this.reader.buffered > AHEAD_BYTES) this.#stream.pause();
         this.#wake?.();
       },
       drained: () => {},
@@ -110,9 +117,5 @@ export class Handshake {
     this.#stream = new NodeStream(stream);
     this.encrypted = true;
     this.#listen();
-  }
-
-  get limits(): Partial<FrameLimits> {
-    return this.#limits;
   }
 }
