@@ -1,4 +1,4 @@
-import type { Action, SqlName } from './action.ts';
+import type { Action, SqlName, SqlStatement } from './action.ts';
 import type { ConditionInput } from './cel.ts';
 import { GAPS, type Gap } from './match-sql.ts';
 import type { CompiledPolicy } from './rule.ts';
@@ -21,7 +21,7 @@ export function whatIsNotCovered(weighed: Weighed, policies: readonly CompiledPo
       if (GAPS.indexOf(gap.at) > GAPS.indexOf(closest.at)) closest = gap;
     }
   }
-  return describe(closest, input.action, unit.statement?.kind);
+  return describe(closest, subjectOf(input.action, unit.statement));
 }
 
 export function isUncovered(weighed: Weighed, index: number, session: boolean): boolean {
@@ -29,14 +29,19 @@ export function isUncovered(weighed: Weighed, index: number, session: boolean): 
   return weighed.allowedBy[index] === undefined && weighed.askedBy[index] === undefined;
 }
 
-function describe(gap: Gap, action: Action, kind: string | undefined): string {
-  const subject = action.type === 'http' ? `method ${printable(action.method)}` : `statement kind ${kind}`;
+/** What the client would call it: its method, or the kinds of statement in it. */
+function subjectOf(action: Action, statement: SqlStatement | null): string {
+  if (statement === null) return action.type === 'http' ? `method ${printable(action.method)}` : 'opening a session';
+  const kinds = [...new Set([statement.kind, ...statement.kinds])];
+  return kinds.length === 1 ? `statement kind ${statement.kind}` : `statement kinds ${kinds.join(', ')}`;
+}
+
+function describe(gap: Gap, subject: string): string {
   switch (gap.at) {
     case 'protocol':
     case 'method':
-      return subject;
     case 'kind':
-      return `statement kind ${gap.kind}`;
+      return subject;
     case 'access':
       return `${subject} with this access`;
     case 'where':
@@ -50,7 +55,7 @@ function describe(gap: Gap, action: Action, kind: string | undefined): string {
     case 'function':
       return `function ${nameText(gap.name)}`;
     case 'unnamed':
-      return `statement kind ${gap.kind}, which writes and names nothing that is listed`;
+      return `${subject}, which writes and names nothing that is listed`;
     case 'condition':
       return `${subject} under its condition`;
     default:

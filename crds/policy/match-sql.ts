@@ -5,10 +5,10 @@ import type { SqlMatch } from './snapshot.ts';
 /** Where a rule and a statement part; the later in this list, the closer the rule was. */
 export const GAPS = [
   'protocol',
-  'kind',
-  'method',
   'access',
   'where',
+  'kind',
+  'method',
   'host',
   'path',
   'relation',
@@ -18,7 +18,6 @@ export const GAPS = [
 ] as const;
 export interface Gap {
   readonly at: (typeof GAPS)[number];
-  readonly kind?: string;
   readonly name?: SqlName;
 }
 
@@ -34,8 +33,10 @@ const KIND_BITS: ReadonlyMap<string, number> = new Map(STATEMENT_KINDS.map((kind
 /** A kind that we don't know is listed nowhere, and met by every list that denies. */
 const UNKNOWN_KIND = 1 << 30;
 const GAP = {
+  kind: { at: 'kind' },
   access: { at: 'access' },
   where: { at: 'where' },
+  unnamed: { at: 'unnamed' },
 } as const satisfies { [at: string]: Gap };
 
 /** The kinds of a statement at any depth, as bits. */
@@ -61,7 +62,7 @@ export function compileSql(match: SqlMatch): SqlMatcher {
   return {
     namesKinds: listed !== undefined,
     gap(statement, kinds) {
-      if (listed !== undefined && (kinds & ~listed) !== 0) return { at: 'kind', kind: firstKindOutside(statement, listed) };
+      if (listed !== undefined && (kinds & ~listed) !== 0) return GAP.kind;
       if (access !== undefined && statement.access !== access) return GAP.access;
       if (missingWhere !== undefined && statement.missingWhere !== missingWhere) return GAP.where;
       if (relations !== undefined) {
@@ -74,7 +75,7 @@ export function compileSql(match: SqlMatch): SqlMatcher {
       }
       if (statement.access !== 'Read' && (relations !== undefined || functions !== undefined)) {
         const named = (relations ? statement.reads.length + statement.writes.length : 0) + (functions ? statement.functions.length : 0);
-        if (named === 0) return { at: 'unnamed', kind: statement.kind };
+        if (named === 0) return GAP.unnamed;
       }
       return null;
     },
@@ -90,10 +91,6 @@ export function compileSql(match: SqlMatch): SqlMatcher {
       return null;
     },
   };
-}
-
-function firstKindOutside(statement: SqlStatement, listed: number): string {
-  return [statement.kind, ...statement.kinds].find((kind) => ((KIND_BITS.get(kind) ?? UNKNOWN_KIND) & ~listed) !== 0) ?? statement.kind;
 }
 
 type NameMatcher = (schema: string, name: string) => boolean;
