@@ -6,6 +6,8 @@ import { UpstreamError } from '../errors.ts';
 
 /** No message of a login is longer; an error's text is the longest. */
 const MAX_LOGIN_LENGTH = 65_535;
+/** Nor a whole login: a server that goes on with notices for ever is stopped. */
+const MAX_LOGIN_BYTES = 1024 * 1024;
 
 /** Reads a server's messages one at a time while a login goes on: pulled, bounded, with a deadline for the whole. */
 export class Conversation {
@@ -13,6 +15,7 @@ export class Conversation {
   readonly #signal: AbortSignal | undefined;
   readonly #timer: NodeJS.Timeout;
   #held = Buffer.alloc(0);
+  #total = 0;
   #error: UpstreamError | null = null;
   #wake: (() => void) | null = null;
 
@@ -29,6 +32,8 @@ export class Conversation {
   #aborted = (): void => this.#fail(new UpstreamError('aborted', 'connecting was given up'));
 
   #received(chunk: Buffer): void {
+    this.#total += chunk.length;
+    if (this.#total > MAX_LOGIN_BYTES) return this.#fail(new UpstreamError('protocol', 'the target says too much in the login'));
     this.#held = Buffer.concat([this.#held, chunk]);
     // Nobody sends this much in a login: what is over is read when it is wanted.
     if (this.#held.length > MAX_LOGIN_LENGTH) this.#stream.pause();
@@ -65,11 +70,12 @@ export class Conversation {
 
   #take(): Frame | null {
     const buffer = this.#held;
-    if (buffer.length < 5) return null;
+    if (buffer.length === 0) return null;
     const type = buffer[0] as number;
-    const length = buffer.readUInt32BE(1);
     const known = BACKEND_LENGTH[type] as number;
     if (known === UNKNOWN_TYPE) throw new WireError('unknown_type', `invalid backend message type ${type}`);
+    if (buffer.length < 5) return null;
+    const length = buffer.readUInt32BE(1);
     if (length < 4 || (known !== ANY_LENGTH && known !== length)) throw new WireError('bad_length', 'a message has an impossible length');
     if (length > MAX_LOGIN_LENGTH) throw new WireError('too_long', 'a message of the login is too long');
     if (buffer.length < length + 1) return null;
