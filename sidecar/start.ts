@@ -1,16 +1,164 @@
-import type { PublishResult } from './policy/store.ts';
+import { join } from 'node:path';
+import { CAPABILITIES } from '#crds/policy/snapshot.ts';
+import { means } from '#crds/policy/subject.ts';
+import { serveAdmin } from './approvals/admin.ts';
+import { createApprovalBroker } from './approvals/broker.ts';
+import type { TokenIssuer } from './identity/issuers.ts';
+import { openLocalIssuer } from './identity/local-issuer.ts';
+import { createIdentityVerifier } from './identity/verifier.ts';
+import type { Log, VerdictLine, Workload } from './pipeline.ts';
+import { createPolicyStore, type PublishResult } from './policy/store.ts';
+import { openRecordings } from './record/store.ts';
+import { type ListenAddress, StartError } from './start/address.ts';
+import { createDrivers } from './start/drivers.ts';
+import { Listeners } from './start/listeners.ts';
+import { createPublisher } from './start/publish.ts';
+import { openTelemetry } from './start/telemetry.ts';
+import { openTls } from './start/tls.ts';
+import { Metrics } from './telemetry/metrics.ts';
+import { createCredentialStore, type Secrets } from './upstream/credentials/store.ts';
 
-export interface ListenAddress {
-  readonly host: string;
-  readonly port: number;
+export interface SidecarOptions {
+  /** Folder for keys, recordings, the certificate and the admin socket; made where it is missing. */
+  readonly state: string;
+  /** What the listeners stand for. */
+  readonly workload: Workload;
+  /** Beside the local issuer of the state folder. */
+  readonly issuers?: readonly TokenIssuer[];
+  /** By `name` or `namespace/name` of a resource; the others take the first free port of loopback from 6432 up. */
+  readonly listen?: ReadonlyMap<string, ListenAddress>;
+  /** The agents' leg; an own CA in STATE/tls where absent. */
+  readonly tls?: { readonly certificateFile: string; readonly keyFile: string };
+  readonly metricsPort?: number;
+  /** After this long without a publish everything is denied. */
+  readonly ttlMs?: number;
+  readonly log: Log;
+  readonly onVerdict?: (line: VerdictLine) => void;
+  readonly now?: () => number;
 }
 
 /** A sidecar that runs. Keys of `addresses` are `namespace/name` of the resource. */
 export interface Sidecar {
   readonly addresses: ReadonlyMap<string, ListenAddress>;
-  /** Takes a new snapshot (any JSON value); listeners of new resources are open when it resolves. */
-  publish(snapshot: unknown): Promise<PublishResult>;
-  /** Stops accepting; sessions end after the action that is under way, at the latest after `graceMs`. */
+  /** Version of the snapshot in force; `none` before the first. */
+  readonly version: string;
+  readonly adminSocket: string;
+  readonly metricsPort: number | null;
+  /** PEM of the CA that agents trust (sslrootcert); null where a certificate was given. */
+  readonly caFile: string | null;
+  /**
+   * Takes a snapshot (any JSON value) with its Secrets; listeners of new resources are open when it resolves. A refused snapshot changes nothing.
+   * Rejects with StartError where a listener can't be opened; the policy is in force then all the same.
+   */
+  publish(snapshot: unknown, secrets: Secrets): Promise<PublishResult>;
+  /** Stops accepting; sessions end after the action that is under way, at the latest after `graceMs` (10 000). */
   drain(graceMs?: number): Promise<void>;
+  /** Drains without grace where `drain` was not called, closes the recordings and lets go of everything. */
   close(): Promise<void>;
+}
+
+type Close = () => Promise<unknown> | unknown;
+
+/**
+ * Starts with DENY_ALL and no listener; `publish` gives it something to do. Rejects with StartError, ListenError, SocketError, RecordingError or
+ * LocalIssuerError, and has let go of everything then.
+ */
+export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
+  const opened: Close[] = [];
+  const closeAll = async () => {
+    for (const close of opened.splice(0).reverse()) await close();
+  };
+  try {
+    return await assemble(options, opened, closeAll);
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+async function assemble(options: SidecarOptions, opened: Close[], closeAll: () => Promise<void>): Promise<Sidecar> {
+  const { log, workload, state, listen = new Map<string, ListenAddress>(), now = Date.now } = options;
+  const opening = <T extends { close(): unknown }>(part: T): T => {
+    opened.push(() => part.close());
+    return part;
+  };
+  let draining: Promise<void> | null = null;
+
+  const ttl = options.ttlMs === undefined ? {} : { ttlMs: options.ttlMs };
+  const policy = opening(createPolicyStore({ workload, capabilities: CAPABILITIES, now, ...ttl }));
+  const recordings = opening(await openRecordings({ dir: state, clock: now, log }));
+  const local = await openLocalIssuer(state);
+  const identity = createIdentityVerifier({ issuers: [local.verifier, ...(options.issuers ?? [])], now });
+  const credentials = createCredentialStore();
+  const { startTls, caFile } = await openTls({ state, given: options.tls, listen, now });
+  const approvals = opening(createApprovalBroker({ policy, matches: means, now, onEvent: (view) => telemetry.approval(view) }));
+  const onVerdict = (line: VerdictLine) => {
+    telemetry.verdict(line);
+    options.onVerdict?.(line);
+  };
+  const drivers = createDrivers({ policy, identity, credentials, recordings, approvals, log, now, onVerdict }, startTls);
+  const listeners = new Listeners({ fixed: listen, workload, log, serve: (protocol, connection) => drivers[protocol].serve(connection) });
+  const ready = () => policy.snapshot !== null && !policy.stale && draining === null;
+  const telemetry = opening(await openTelemetry({ port: options.metricsPort, ready, approvals, listeners, policy }, new Metrics()));
+  const status = () => ({
+    version: policy.version,
+    stale: policy.stale,
+    draining: draining !== null,
+    workload: `${workload.namespace}/${workload.serviceAccount}`,
+    addresses: Object.fromEntries([...listeners.addresses].map(([key, { host, port }]) => [key, { host, port }])),
+    approvalsPending: approvals.pending,
+  });
+  const admin = opening(await serveAdmin({ path: adminSocketOf(state), broker: approvals, verify: identity.token, status, log }));
+  const publish = createPublisher({
+    policy,
+    credentials,
+    onResult: (result) => telemetry.reload(result),
+    reconcile: async () => {
+      if (draining === null) await listeners.reconcile(policy.snapshot?.resources ?? []);
+    },
+  });
+
+  const drainOnce = async (graceMs: number) => {
+    const empty = listeners.close();
+    // What waits for an approval is not under way: it is told now, and does not hold up the end.
+    approvals.close();
+    await Promise.all(Object.values(drivers).map((driver) => driver.drain(graceMs)));
+    await empty;
+  };
+  const drain = (graceMs = 10_000) => {
+    draining ??= drainOnce(graceMs);
+    return draining;
+  };
+  return {
+    get addresses() {
+      return listeners.addresses;
+    },
+    get version() {
+      return policy.version;
+    },
+    adminSocket: admin.path,
+    metricsPort: telemetry.port,
+    caFile,
+    publish,
+    drain,
+    async close() {
+      await drain(0);
+      await closeAll();
+    },
+  };
+}
+
+/** Where the CLI finds a sidecar that runs with this state folder. */
+export const adminSocketOf = (state: string): string => join(state, 'run', 'chaperone.sock');
+
+/** A `--listen` for a resource that does not exist is a slip of the pen: told at the start, not found out by a refused connection. */
+export function refuseUnknownListens(
+  listen: ReadonlyMap<string, ListenAddress>,
+  resources: readonly { readonly namespace: string; readonly name: string }[],
+): void {
+  for (const name of listen.keys()) {
+    if (resources.some((resource) => resource.name === name || `${resource.namespace}/${resource.name}` === name)) continue;
+    const known = resources.map((resource) => `${resource.namespace}/${resource.name}`).join(', ');
+    throw new StartError(`--listen ${name}: there is no such ProtectedResource (there are ${known || 'none'})`);
+  }
 }

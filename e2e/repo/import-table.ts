@@ -43,6 +43,7 @@ export const TABLE: readonly Row[] = [
   { of: 'sidecar/telemetry', tree: STAGE, packages: ['pino'], node: [...BYTES, ...FILES, ...SOCKETS] },
   { of: 'sidecar/protocols', tree: [...CONTRACT, 'sidecar'], packages: [], node: [...BYTES, ...SOCKETS, 'crypto'] },
   { of: 'sidecar/start.ts', tree: [...CONTRACT, 'sidecar'], packages: [], node: [...BYTES, ...FILES, ...SOCKETS] },
+  { of: 'sidecar/start', tree: [...CONTRACT, 'sidecar'], packages: [], node: [...BYTES, ...FILES, ...SOCKETS] },
   { of: 'sidecar/main.ts', tree: [...CONTRACT, 'sidecar'], packages: [], node: EVERY_NODE },
 
   { of: 'operator/compile', tree: CONTRACT, packages: [], node: [] },

@@ -1,0 +1,50 @@
+import type { ApprovalBroker } from '../approvals/broker.ts';
+import type { ApprovalView } from '../approvals/view.ts';
+import type { PolicyStore, VerdictLine } from '../pipeline.ts';
+import type { PublishResult } from '../policy/store.ts';
+import { serveHealth } from '../telemetry/health.ts';
+import { Metrics } from '../telemetry/metrics.ts';
+import { APPROVALS, APPROVALS_PENDING, CONNECTIONS, RELOADS, RESIDENT, SNAPSHOT, VERDICTS, verdictLabels } from '../telemetry/names.ts';
+import { StartError } from './address.ts';
+import type { Listeners } from './listeners.ts';
+
+export interface Telemetry {
+  /** Null where no port was asked for. */
+  readonly port: number | null;
+  verdict(line: VerdictLine): void;
+  approval(view: ApprovalView): void;
+  reload(result: PublishResult): void;
+  close(): Promise<void>;
+}
+
+export interface TelemetryOptions {
+  readonly port: number | undefined;
+  readonly ready: () => boolean;
+  readonly approvals: ApprovalBroker;
+  readonly listeners: Listeners;
+  readonly policy: PolicyStore;
+}
+
+/** Rejects with StartError where the port can't be had. */
+export async function openTelemetry(options: TelemetryOptions, metrics: Metrics): Promise<Telemetry> {
+  const { approvals, listeners, policy, port } = options;
+  metrics.gauge(APPROVALS_PENDING, () => [{ labels: {}, value: approvals.pending }]);
+  metrics.gauge(CONNECTIONS, () => listeners.connections.map(({ key, count }) => ({ labels: { resource: key }, value: count })));
+  metrics.gauge(SNAPSHOT, () => [{ labels: { version: policy.version }, value: 1 }]);
+  metrics.gauge(RESIDENT, () => [{ labels: {}, value: process.memoryUsage.rss() }]);
+  const health = port === undefined ? null : await serveHealth({ port, metrics, ready: options.ready }).catch(noPort(port));
+  return {
+    port: health?.port ?? null,
+    verdict: (line) => metrics.count(VERDICTS, verdictLabels(line)),
+    approval: (view) => metrics.count(APPROVALS, { namespace: view.resource.namespace, resource: view.resource.name, state: view.state }),
+    reload: (result) => metrics.count(RELOADS, { result: result.ok ? 'taken' : result.code }),
+    close: async () => health?.close(),
+  };
+}
+
+function noPort(port: number) {
+  return (error: unknown): never => {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'can not listen';
+    throw new StartError(`--metrics-port ${port}: ${code}`);
+  };
+}
