@@ -1,0 +1,80 @@
+/**
+ * `npm run bench`: ratios between a direct connection, haproxy, pgbouncer and ours with everything on, on this machine.
+ * `-- --quick` takes under a minute and is no more than a smoke test; `--json` prints the measurements; `--write` writes bench/RESULTS.md.
+ */
+import { writeFile } from 'node:fs/promises';
+import { availableParallelism, cpus, release, totalmem, type } from 'node:os';
+import { parseArgs } from 'node:util';
+import { versionAndCommit } from '#cli/version.ts';
+import { hasProgram } from '#e2e/clients/programs.ts';
+import { MEMORY, measure, type Options } from './measure.ts';
+import { type Summary, summarise, tableOf } from './report.ts';
+
+const FULL: Options = { rounds: 5, seconds: 3, clients: [1, 8, 32], bulkRows: 500_000, scale: 10 };
+const QUICK: Options = { rounds: 1, seconds: 1, clients: [1, 8, 32], bulkRows: 100_000, scale: 1 };
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({ options: { quick: { type: 'boolean' }, json: { type: 'boolean' }, write: { type: 'boolean' } } });
+  if (!hasProgram('pgbench')) {
+    process.stderr.write('pgbench is not on this machine: Debian has it in the package postgresql-15\n');
+    return 1;
+  }
+  const options = values.quick ? QUICK : FULL;
+  const started = Date.now();
+  const summaries = summarise(await measure(options, (text) => process.stderr.write(`${text}\n`)));
+  const report = reportOf(summaries, options, Math.round((Date.now() - started) / 1000));
+  process.stdout.write(values.json ? `${JSON.stringify({ machine: machine(), options, summaries }, null, 2)}\n` : report);
+  if (values.write) await writeFile(new URL('RESULTS.md', import.meta.url), report);
+  return 0;
+}
+
+function reportOf(summaries: readonly Summary[], { rounds, seconds }: Options, tookSeconds: number): string {
+  return `# What the sidecar costs
+
+Written by \`npm run bench -- --write\` in ${tookSeconds} s. Medians of ${rounds} interleaved rounds of ${seconds} s: every target once in each round,
+with client, proxy and server on one machine. Ratios carry over to another machine, the numbers themselves don't.
+
+${machine()
+  .map((line) => `- ${line}`)
+  .join('\n')}
+- haproxy with one thread in TCP mode; pgbouncer with session pooling; ours with policy, masking and recording on, one process
+- *mask elsewhere*: a MaskingRule on another table; *table masked*: on the table that is read; *and detectors*: two detectors over every row as well
+
+## One SELECT by primary key (\`pgbench -S\`)
+
+In brackets: as part of direct.
+
+${tableOf(summaries, 'transactions/s', 'direct')}
+
+In brackets: as part of haproxy.
+
+${tableOf(summaries, 'ms of latency', 'haproxy')}
+
+${tableOf(summaries, 'µs of CPU a query', 'haproxy')}
+
+## A bulk read of five columns, one of them masked
+
+In brackets: as part of direct.
+
+${tableOf(summaries, 'rows/s', 'direct')}
+
+${tableOf(summaries, 'MB/s', 'direct')}
+
+${tableOf(summaries, 'ms of CPU a MB', 'haproxy')}
+
+## Memory of the proxy
+
+${tableOf(summaries, MEMORY)}
+`;
+}
+
+function machine(): string[] {
+  const { version, commit } = versionAndCommit();
+  const gigabytes = Math.round(totalmem() / 2 ** 30);
+  return [
+    `chaperone ${version} (${commit ?? 'no commit'}), Node ${process.versions.node}, PostgreSQL 18`,
+    `${cpus()[0]?.model.trim() ?? 'unknown CPU'}, ${availableParallelism()} cores, ${gigabytes} GiB, ${type()} ${release()}`,
+  ];
+}
+
+process.exitCode = await main();
