@@ -152,12 +152,12 @@ export const protectedResourceSpec = object(
     protocol: choice(['PostgreSQL', 'HTTP'], 'What the target speaks. Not yet enforced, and so refused: `SSH` and `Kubernetes`.', {
       notYet: ['SSH', 'Kubernetes'],
     }),
-    address: object({ host, port }, 'Where agents dial, and where the sidecar finds the target.'),
-    aliases: optional(
+    address: object({ host, port }, 'Where the sidecar finds the target.'),
+    aliases: notYet(
       listByKey(
         ['host', 'port'],
         object({ host, port }, 'One alias.'),
-        'Other addresses that mean the same target. An agent that dials one of them is judged by the same policies; the sidecar itself dials `address`.',
+        'Other addresses that mean the same target. Not yet enforced, and so refused.',
         { minItems: 1, maxItems: 16 },
       ),
     ),

@@ -1,4 +1,4 @@
-import { choice, integer, object, onlyWhen, optional, type Static } from './schema.ts';
+import { choice, integer, object, onlyWhen, optional } from './schema.ts';
 
 /** How a value is masked. */
 export function strategy(description: string) {
@@ -29,4 +29,3 @@ export function strategy(description: string) {
     },
   );
 }
-export type Strategy = Static<ReturnType<typeof strategy>>;

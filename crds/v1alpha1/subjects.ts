@@ -1,6 +1,6 @@
 /** Who is meant: by a policy, by an exemption, as an approver. The engine's reading of it is in policy/subject.ts. */
 import { DNS_LABEL, objectName } from './names.ts';
-import { list, listByKey, object, optional, type Static, text } from './schema.ts';
+import { list, listByKey, object, optional, text } from './schema.ts';
 
 const NO_WILDCARD = "!self.contains('*')";
 
@@ -69,8 +69,6 @@ const subject = object(
   },
 );
 
-export type Subject = Static<typeof subject>;
-
 export function subjects(description: string, minItems: number) {
   return list(subject, description, { minItems, maxItems: 64 });
 }
@@ -83,8 +81,6 @@ const approver = object(person, 'One way to be an approver. All members of it mu
     },
   ],
 });
-
-export type Approver = Static<typeof approver>;
 
 export function approvers(description: string) {
   return list(approver, description, { minItems: 1, maxItems: 32 });
