@@ -1,7 +1,10 @@
 /** SQL text in; facts for policy, the text that may be sent, and what it changes in the session out. */
 import type { SqlStatement } from '#crds/policy/action.ts';
 import type { MaskPolicy } from '#crds/policy/mask.ts';
+import { loadParser } from '#sidecar/wire/postgres/sql/parse.ts';
+import { buildAnalysis } from './analyse-build.ts';
 import type { Catalog } from './catalog.ts';
+import { MaskedCatalog } from './world.ts';
 
 /** What the server resolves names by. Read it again after each statement whose `effects.state` is true, and after the end of a transaction that held one. */
 export interface SessionState {
@@ -66,8 +69,10 @@ export interface Analysis {
   readonly statements: readonly SqlStatement[];
   /** Byte for byte the client's, or rewritten. Never sent where there is a refusal. */
   readonly sent: string;
-  /** A relation with masked columns is read, written or reached: server errors and notices are then replaced, parameters tokenised. */
+  /** A relation with masked columns is read, written or reached, or it can't be excluded: literals and parameters are tokenised. */
   readonly touchesMasked: boolean;
+  /** The server's errors and notices may quote masked values: touchesMasked, or writes that fire triggers and foreign keys, or the end of a transaction. */
+  readonly replaceErrors: boolean;
   /** `$n` that are written to a masked column: refuse values for which `looksLikeMask` is true. */
   readonly maskedParameters: readonly number[];
   /** Carries, or may carry, a password: its literals are tokenised in a recording. */
@@ -86,10 +91,91 @@ export interface Analysis {
 
 /** Loads the parser's WASM. Await it once before the first `analyse`. */
 export function ready(): Promise<void> {
-  throw new Error('in the making');
+  return loadParser();
 }
 
-/** Sync, never throws; cached by text, catalog, search path and masks. */
-export function analyse(_input: AnalyseInput): Analysis {
-  throw new Error('in the making');
+const MAX_CONTEXTS = 32;
+const MAX_ENTRIES = 2048;
+const MAX_CHARACTERS = 4 * 1024 * 1024;
+
+/** What the answers of one cache have in common. */
+interface Context {
+  readonly catalog: Catalog | null;
+  readonly searchPath: readonly string[];
+  readonly database: string;
+  readonly maskKey: string;
+  readonly maskActive: boolean;
+  readonly world: MaskedCatalog | null;
+  readonly basis: string;
+  readonly answers: Map<string, Analysis>;
+  characters: number;
+}
+
+export type Analyser = (input: AnalyseInput) => Analysis;
+
+/** Sync, never throws. Remembers its answers by text, catalog, search path and masks; bounded. */
+export function newAnalyser(): Analyser {
+  const contexts: Context[] = [];
+  return (input) => {
+    const context = contextOf(contexts, input);
+    const known = context.answers.get(input.sql);
+    if (known !== undefined) return known;
+    const { analysis, dependsOnNames } = buildAnalysis(input, context.world, context.basis);
+    if (!dependsOnNames) remember(context, analysis);
+    return analysis;
+  };
+}
+
+let shared: Analyser | null = null;
+
+/** The analyser that the sessions of a process share. */
+export function analyse(input: AnalyseInput): Analysis {
+  shared ??= newAnalyser();
+  return shared(input);
+}
+
+function contextOf(contexts: Context[], input: AnalyseInput): Context {
+  const index = contexts.findIndex((context) => isFor(context, input));
+  const found = contexts[index];
+  if (found !== undefined) {
+    if (index > 0) {
+      contexts.splice(index, 1);
+      contexts.unshift(found);
+    }
+    return found;
+  }
+  const { catalog, state, mask } = input;
+  const context: Context = {
+    catalog,
+    searchPath: [...state.searchPath],
+    database: state.database,
+    maskKey: mask.key,
+    maskActive: mask.active,
+    world: catalog === null ? null : new MaskedCatalog(catalog, mask),
+    basis: JSON.stringify([catalog?.version ?? null, state.searchPath, state.database, mask.active, mask.key]),
+    answers: new Map(),
+    characters: 0,
+  };
+  contexts.unshift(context);
+  contexts.length = Math.min(contexts.length, MAX_CONTEXTS);
+  return context;
+}
+
+function isFor(context: Context, { catalog, state, mask }: AnalyseInput): boolean {
+  if (context.catalog !== catalog || context.maskKey !== mask.key || context.maskActive !== mask.active) return false;
+  if (context.database !== state.database || context.searchPath.length !== state.searchPath.length) return false;
+  return context.searchPath.every((schema, index) => schema === state.searchPath[index]);
+}
+
+/** The oldest go first. */
+function remember(context: Context, analysis: Analysis): void {
+  const size = analysis.sql.length + analysis.sent.length;
+  if (size > MAX_CHARACTERS / 16) return;
+  context.answers.set(analysis.sql, analysis);
+  context.characters += size;
+  for (const [sql, oldest] of context.answers) {
+    if (context.answers.size <= MAX_ENTRIES && context.characters <= MAX_CHARACTERS) return;
+    context.answers.delete(sql);
+    context.characters -= oldest.sql.length + oldest.sent.length;
+  }
 }

@@ -1,10 +1,14 @@
 /** One catalog per resource, database and user, loaded by a session of its own and kept fresh while sessions are open. */
 import type { Catalog, CatalogConnection, CatalogKey } from './catalog.ts';
+import { loadCatalog, readFingerprint } from './catalog-load.ts';
+import { SETUP } from './catalog-queries.ts';
 
 export interface CatalogStoreOptions {
   connect(key: CatalogKey): Promise<CatalogConnection>;
   /** Between two looks for changes, while a lease is open. */
   readonly pollMs?: number;
+  /** A look may fail this long before the snapshot is no longer given out. */
+  readonly staleMs?: number;
   onError?(key: CatalogKey, error: unknown): void;
 }
 
@@ -18,15 +22,151 @@ export interface CatalogLease {
   release(): void;
 }
 
+/**
+ * Races that remain: DDL of another session counts from its commit, and shows here after at most `pollMs` and the time of a load;
+ * DDL in a transaction of this session that is still open is not seen at all, so names that it makes are not resolved.
+ */
 export class CatalogStore {
-  constructor(_options: CatalogStoreOptions) {
-    throw new Error('in the making');
+  readonly #entries = new Map<string, CatalogEntry>();
+  readonly #options: CatalogStoreOptions;
+
+  constructor(options: CatalogStoreOptions) {
+    this.#options = options;
   }
 
   /** Shares the catalog of the key with the other leases of it. */
-  lease(_key: CatalogKey): CatalogLease {
-    throw new Error('in the making');
+  lease(key: CatalogKey): CatalogLease {
+    const id = JSON.stringify([key.resource, key.database, key.user]);
+    const entry = this.#entries.get(id) ?? new CatalogEntry(key, this.#options);
+    this.#entries.set(id, entry);
+    entry.leases += 1;
+    let released = false;
+    return {
+      ready: () => entry.ready(),
+      current: () => entry.current(),
+      invalidate: () => entry.refresh(),
+      release: () => {
+        if (released) return;
+        released = true;
+        entry.leases -= 1;
+        if (entry.leases > 0) return;
+        this.#entries.delete(id);
+        void entry.stop();
+      },
+    };
   }
 
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    const entries = [...this.#entries.values()];
+    this.#entries.clear();
+    await Promise.all(entries.map((entry) => entry.stop()));
+  }
+}
+
+class CatalogEntry {
+  leases = 0;
+  readonly #key: CatalogKey;
+  readonly #options: CatalogStoreOptions;
+  #catalog: Catalog | null = null;
+  #fingerprint = '';
+  #freshAt = 0;
+  #connection: CatalogConnection | null = null;
+  /** Asked for, and answered: a snapshot is good only where they are equal. */
+  #asked = 0;
+  #answered = -1;
+  #stopped = false;
+  #timer: NodeJS.Timeout | null = null;
+  /** Work on the one connection, one at a time. */
+  #queue: Promise<unknown> = Promise.resolve();
+
+  constructor(key: CatalogKey, options: CatalogStoreOptions) {
+    this.#key = key;
+    this.#options = options;
+  }
+
+  current(): Catalog | null {
+    if (this.#answered !== this.#asked) return null;
+    return performance.now() - this.#freshAt <= (this.#options.staleMs ?? 15_000) ? this.#catalog : null;
+  }
+
+  async ready(): Promise<void> {
+    if (this.current() === null) await this.#load();
+  }
+
+  async refresh(): Promise<void> {
+    this.#asked += 1;
+    await this.#load();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#catalog = null;
+    await this.#queue.catch(() => undefined);
+    await this.#drop();
+  }
+
+  /** Joins a load that is not begun yet; else begins one after the one that runs. */
+  #load(): Promise<void> {
+    return this.#enqueue(async () => {
+      const asked = this.#asked;
+      if (this.current() !== null && this.#answered === asked) return;
+      const { catalog, fingerprint } = await loadCatalog((await this.#connected()).query);
+      if (this.#catalog?.version !== catalog.version) this.#catalog = catalog;
+      this.#fingerprint = fingerprint;
+      this.#answered = asked;
+      this.#freshAt = performance.now();
+      this.#schedule();
+    });
+  }
+
+  async #poll(): Promise<void> {
+    try {
+      const changed = await this.#enqueue(async () => {
+        const begun = performance.now();
+        const fingerprint = await readFingerprint((await this.#connected()).query);
+        if (fingerprint === this.#fingerprint) this.#freshAt = begun;
+        return fingerprint !== this.#fingerprint;
+      });
+      if (changed) await this.refresh();
+    } catch (error) {
+      this.#options.onError?.(this.#key, error);
+    }
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#stopped) return;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.#poll(), this.#options.pollMs ?? 1000);
+    this.#timer.unref();
+  }
+
+  #enqueue<T>(work: () => Promise<T>): Promise<T> {
+    const run = this.#queue.then(async () => {
+      if (this.#stopped) throw new Error('the catalog is closed');
+      try {
+        return await work();
+      } catch (error) {
+        await this.#drop();
+        throw error;
+      }
+    });
+    this.#queue = run.catch(() => undefined);
+    return run;
+  }
+
+  async #connected(): Promise<CatalogConnection> {
+    if (this.#connection !== null) return this.#connection;
+    const connection = await this.#options.connect(this.#key);
+    this.#connection = connection;
+    for (const statement of SETUP.split('; ')) await connection.query(statement);
+    return connection;
+  }
+
+  async #drop(): Promise<void> {
+    const connection = this.#connection;
+    this.#connection = null;
+    await connection?.close().catch(() => undefined);
+  }
 }

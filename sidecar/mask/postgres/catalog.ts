@@ -1,6 +1,8 @@
 /** A snapshot of what names mean in one database. Immutable; `version` is a hash of its content. */
 export interface Catalog {
   readonly version: string;
+  /** Of the database, as `UTF8`. */
+  readonly encoding: string;
   /** By `schema`, then by name. */
   readonly relations: ReadonlyMap<string, ReadonlyMap<string, Relation>>;
   readonly relationsByOid: ReadonlyMap<number, Relation>;
@@ -11,8 +13,8 @@ export interface Catalog {
   /** By `schema`, then by name. */
   readonly types: ReadonlyMap<string, ReadonlyMap<string, CatalogType>>;
   readonly typesByOid: ReadonlyMap<number, CatalogType>;
-  /** Types that a user-defined cast through a function in SQL or a procedural language starts from or leads to. */
-  readonly castTypes: ReadonlySet<number>;
+  /** User-defined casts through a function in SQL or a procedural language, by the types' OIDs. */
+  readonly castTypes: readonly { readonly source: number; readonly target: number }[];
 }
 
 export type RelationKind = 'Table' | 'Partitioned' | 'View' | 'MaterializedView' | 'Foreign' | 'Sequence' | 'Index' | 'Composite';

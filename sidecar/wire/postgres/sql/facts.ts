@@ -31,6 +31,8 @@ export interface RelationFact extends WrittenName {
 
 export interface FunctionFact extends WrittenName {
   readonly node: Fields;
+  /** Syntax to the parser's version of the grammar; an older server calls a function of that name, if there is one. */
+  readonly syntax: boolean;
 }
 
 export interface StatementFacts {

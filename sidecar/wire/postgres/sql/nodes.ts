@@ -9,7 +9,7 @@ export const CLAUSE_NODES: ReadonlySet<string> = new Set(
   Integer Float Boolean String BitString List IntList OidList A_Const A_Star A_Indices A_Indirection A_ArrayExpr A_Expr Alias RangeVar
   IntoClause BoolExpr SubLink CaseExpr CaseWhen RowExpr CoalesceExpr MinMaxExpr SQLValueFunction XmlExpr XmlSerialize NullTest BooleanTest
   SetToDefault CurrentOfExpr JoinExpr TypeName ColumnRef ParamRef TypeCast CollateClause RoleSpec FuncCall NamedArgExpr ResTarget
-  MultiAssignRef SortBy WindowDef RangeSubselect RangeFunction RangeTableFunc RangeTableFuncCol RangeTableSample ColumnDef TableLikeClause
+  MultiAssignRef MergeSupportFunc SortBy WindowDef RangeSubselect RangeFunction RangeTableFunc RangeTableFuncCol RangeTableSample ColumnDef TableLikeClause
   IndexElem DefElem LockingClause PartitionElem PartitionSpec PartitionBoundSpec PartitionRangeDatum PartitionCmd GroupingSet GroupingFunc
   WithClause InferClause OnConflictClause CTESearchClause CTECycleClause CommonTableExpr MergeWhenClause ReturningOption ReturningClause
   TriggerTransition JsonFormat JsonReturning JsonValueExpr JsonBehavior JsonIsPredicate JsonOutput JsonArgument JsonFuncExpr
@@ -108,4 +108,24 @@ export const BARE_FIELDS: ReadonlyMap<string, string> = new Map(
 export const NAMES_ITS_RELATIONS: ReadonlySet<string> = new Set(
   words(`InsertStmt UpdateStmt DeleteStmt MergeStmt TruncateStmt CreateStmt CreateTableAsStmt ViewStmt IndexStmt AlterTableStmt CreateSeqStmt
   AlterSeqStmt CreatePolicyStmt AlterPolicyStmt RefreshMatViewStmt LockStmt CopyStmt SelectStmt CreateStatsStmt`),
+);
+
+/**
+ * Syntax of newer servers that an older one reads as a call of a function of that name. JSON_EXISTS, JSON_QUERY and JSON_VALUE
+ * share a node and are told apart by the walk.
+ */
+export const SYNTAX_FUNCTIONS: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    JsonTable: 'json_table',
+    JsonParseExpr: 'json',
+    JsonScalarExpr: 'json_scalar',
+    JsonSerializeExpr: 'json_serialize',
+    JsonObjectConstructor: 'json_object',
+    JsonArrayConstructor: 'json_array',
+    JsonArrayQueryConstructor: 'json_array',
+    JsonObjectAgg: 'json_objectagg',
+    JsonArrayAgg: 'json_arrayagg',
+    JsonFuncExpr: 'json_value',
+    MergeSupportFunc: 'merge_action',
+  }),
 );

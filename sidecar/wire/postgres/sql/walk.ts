@@ -1,7 +1,7 @@
 import type { StatementKind } from '#crds/policy/action.ts';
 import { asNode, type Fields, fields, isFields, list, names, text, unwrap } from './ast.ts';
 import type { RelationFact, RelationRole, StatementFacts, WrittenName } from './facts.ts';
-import { BARE_FIELDS, CLAUSE_NODES, STATEMENT_NODES } from './nodes.ts';
+import { BARE_FIELDS, CLAUSE_NODES, STATEMENT_NODES, SYNTAX_FUNCTIONS } from './nodes.ts';
 import { createsRelation, kindOf, missesWhere, opaqueParts } from './statements.ts';
 
 /** Levels of nodes, far above what people write and far below the stack. */
@@ -83,6 +83,8 @@ function visitNode(out: Collected, type: string, node: Fields, outer: Place): vo
     out.unknown.push(type);
     return;
   }
+  const syntax = type === 'JsonFuncExpr' ? text(node.op).toLowerCase().replace(/_op$/, '') : SYNTAX_FUNCTIONS.get(type);
+  if (syntax !== undefined) out.functions.push({ schema: '', name: syntax, node, syntax: true });
   switch (type) {
     case 'RangeVar':
       return addRelation(out, node, place);
@@ -93,7 +95,7 @@ function visitNode(out: Collected, type: string, node: Fields, outer: Place): vo
       if (node.isNatural === true) out.usingColumns.push('*');
       return visitFields(out, type, node, place);
     case 'FuncCall':
-      out.functions.push({ ...writtenName(node.funcname), node });
+      out.functions.push({ ...writtenName(node.funcname), node, syntax: false });
       return visitFields(out, type, node, place);
     case 'A_Expr':
       addOperators(out, node);

@@ -1,0 +1,206 @@
+import type { SqlStatement } from '#crds/policy/action.ts';
+import { readFacts, type StatementFacts } from '#sidecar/wire/postgres/sql/facts.ts';
+import { replaceLiterals } from '#sidecar/wire/postgres/sql/literals.ts';
+import { parseSql } from '#sidecar/wire/postgres/sql/parse.ts';
+import { classifySetting } from '#sidecar/wire/postgres/sql/settings.ts';
+import type { AnalyseInput, Analysis, Effects, Refusal } from './analyse.ts';
+import { changesParser, effectsOf, effectsOfRun, mergeEffects, NO_EFFECTS } from './analyse-effects.ts';
+import { type Names, runsNamed, toStatement } from './analyse-facts.ts';
+import type { Resolver } from './resolve.ts';
+import { resolveRelation } from './resolve.ts';
+import { rewriteMasked } from './rewrite.ts';
+import { refusal } from './vet.ts';
+import { mayShowMaskedInErrors, NAMELESS, vetMasked } from './vet-statement.ts';
+import type { MaskedCatalog } from './world.ts';
+
+export interface Built {
+  readonly analysis: Analysis;
+  /** It runs a prepared statement or a cursor, so the answer holds for this moment only. */
+  readonly dependsOnNames: boolean;
+}
+
+const MAX_RUN_DEPTH = 4;
+
+/** Never throws: what goes wrong is a refusal. */
+export function buildAnalysis(input: AnalyseInput, world: MaskedCatalog | null, basis: string, depth = 0): Built {
+  try {
+    return build(input, world, basis, depth);
+  } catch (error) {
+    const deep = error instanceof RangeError;
+    const why = deep
+      ? refusal('Unparsable', 'the statement is nested too deeply')
+      : refusal('NotSupported', 'the statement could not be analysed');
+    return { analysis: notRead(input, basis, why), dependsOnNames: false };
+  }
+}
+
+function build(input: AnalyseInput, world: MaskedCatalog | null, basis: string, depth: number): Built {
+  const parsed = parseSql(input.sql);
+  if (!parsed.ok) return { analysis: notRead(input, basis, refusal('Unparsable', parsed.message)), dependsOnNames: false };
+  const all = parsed.statements.map((statement) => readFacts(statement.stmt));
+  const { searchPath, database } = input.state;
+  const at: Resolver | null = world === null ? null : { catalog: world.catalog, searchPath, database };
+  const names: Names = { world, at, searchPath };
+  const runs = all.map((facts) => runOf(input, world, basis, facts, depth));
+  const statements = all.map((facts, index) => toStatement(facts, names, runs[index]?.inner ?? [], runs[index]?.refusal === null));
+  const effects = all.flatMap((facts, index): Effects[] => {
+    const run = runs[index]?.analysis;
+    return run === undefined || run === null || facts.type === 'FetchStmt'
+      ? [effectsOf(facts, at)]
+      : [effectsOf(facts, at), effectsOfRun(run)];
+  });
+
+  const parameters: number[] = [];
+  let refused = firstRefusal(all, (facts) => refuseAlways(facts)) ?? refuseStateBeforeOthers(all);
+  for (const [index, run] of runs.entries()) {
+    const unknownCursor = run.refusal !== null && all[index]?.type === 'FetchStmt' && !input.mask.active;
+    if (!unknownCursor) refused ??= run.refusal;
+    refused ??= run.analysis?.refusal ?? null;
+  }
+  if (input.mask.active) {
+    for (const facts of all) {
+      const vetted = vetMasked(world, at, facts);
+      refused ??= vetted.refusal;
+      parameters.push(...vetted.parameters);
+    }
+  }
+  const touches =
+    input.mask.active && (refused !== null || runs.some((run) => run.analysis?.touchesMasked === true) || touchesAny(world, at, all));
+  let sent = input.sql;
+  if (refused === null && touches && world !== null && at !== null) {
+    const rewritten = rewriteMasked(world, at, input.sql, all);
+    if (rewritten.ok) sent = rewritten.sql;
+    else refused = rewritten.refusal;
+  }
+  const analysis = finish(input, basis, {
+    statements,
+    sent,
+    touchesMasked: touches,
+    replaceErrors: touches || (input.mask.active && all.some((facts) => mayShowMaskedInErrors(world, at, facts))),
+    maskedParameters: parameters,
+    passwords: carriesPassword(input.sql) || runs.some((run) => run.analysis?.passwords === true),
+    refusal: refused,
+    effects: mergeEffects(effects),
+    isEmpty: all.length === 0,
+  });
+  return { analysis, dependsOnNames: all.some((facts) => runsNamed(facts) !== null) };
+}
+
+interface Run {
+  readonly analysis: Analysis | null;
+  readonly inner: readonly SqlStatement[];
+  readonly refusal: Refusal | null;
+}
+
+const RUNNABLE: ReadonlySet<string> = new Set(['Select', 'Insert', 'Update', 'Delete', 'Merge']);
+
+/** What EXECUTE or FETCH runs: judged again where the masks, the catalog or the search path are no longer those it was prepared under. */
+function runOf(input: AnalyseInput, world: MaskedCatalog | null, basis: string, facts: StatementFacts, depth: number): Run {
+  const named = runsNamed(facts);
+  if (named === null) return { analysis: null, inner: [], refusal: null };
+  const known = named.type === 'prepared' ? input.prepared(named.name) : input.cursor(named.name);
+  const label = named.type === 'prepared' ? 'prepared statement' : 'cursor';
+  if (known === undefined) return { analysis: null, inner: [], refusal: refusal('NotResolved', `${label} "${named.name}" does not exist`) };
+  if (depth >= MAX_RUN_DEPTH)
+    return { analysis: known, inner: known.statements, refusal: refusal('NotSupported', 'EXECUTE is nested too deeply') };
+  const current = known.basis === basis ? known : buildAnalysis({ ...input, sql: known.sql }, world, basis, depth + 1).analysis;
+  if (current.refusal !== null || current.sent !== known.sent) {
+    const why = refusal('NotResolved', `${label} "${named.name}" was made under other masks or another search_path: make it again`);
+    return { analysis: current, inner: current.statements, refusal: why };
+  }
+  const bySql = known.effects.prepares.includes(named.name);
+  if (named.type === 'prepared' && !bySql && !known.statements.every((statement) => RUNNABLE.has(statement.kind))) {
+    return { analysis: current, inner: current.statements, refusal: refusal('NotSupported', 'EXECUTE of what is no query') };
+  }
+  return { analysis: current, inner: current.statements, refusal: null };
+}
+
+function refuseAlways(facts: StatementFacts): Refusal | null {
+  const [unknown] = facts.unknown;
+  if (unknown !== undefined) return refusal('NotSupported', `${unknown} is not understood`);
+  if (changesParser(facts))
+    return refusal('NotSupported', 'client_encoding, standard_conforming_strings and backslash_quote can not be changed');
+  return null;
+}
+
+/** Names after a change of search_path would be resolved by the old one. */
+function refuseStateBeforeOthers(all: readonly StatementFacts[]): Refusal | null {
+  const changes = all.findIndex(
+    (facts) =>
+      facts.type === 'DiscardStmt' ||
+      facts.settings.some((setting) => classifySetting(setting) === 'state') ||
+      facts.functions.some((item) => item.name === 'set_config'),
+  );
+  if (changes < 0 || all.slice(changes + 1).every((facts) => NAMELESS.has(facts.type))) return null;
+  return refusal(
+    'NotSupported',
+    'a change of role, search_path or other session state must come after all that names something in its message',
+  );
+}
+
+function touchesAny(world: MaskedCatalog | null, at: Resolver | null, all: readonly StatementFacts[]): boolean {
+  if (world === null || at === null) return all.some((facts) => facts.relations.length > 0);
+  return all.some((facts) =>
+    facts.relations.some((fact) => {
+      const relation = resolveRelation(at, fact);
+      return relation === null || world.touchesMasked(relation);
+    }),
+  );
+}
+
+function firstRefusal(all: readonly StatementFacts[], check: (facts: StatementFacts) => Refusal | null): Refusal | null {
+  for (const facts of all) {
+    const found = check(facts);
+    if (found !== null) return found;
+  }
+  return null;
+}
+
+/** Words near a password. Too often is better than once too few: it only costs readable literals in the recording. */
+function carriesPassword(sql: string): boolean {
+  return /passw|pwd|secret|conninfo|connection|dblink|user\s+mapping|passphrase|crypt|scram|options\s*\(/i.test(sql);
+}
+
+type Judged = Omit<Analysis, 'sql' | 'basis' | 'recorded' | 'recordedSent'>;
+
+function finish(input: AnalyseInput, basis: string, judged: Judged): Analysis {
+  const { sql } = input;
+  const hidden = judged.touchesMasked || judged.passwords;
+  return {
+    ...judged,
+    sql,
+    basis,
+    recorded: (tokenise) => (hidden ? replaceLiterals(sql, tokenise) : sql),
+    recordedSent: (tokenise) => (hidden ? replaceLiterals(judged.sent, tokenise) : judged.sent),
+  };
+}
+
+/** A text that no statement could be read from. Policy sees it as something that matches no Allow rule. */
+function notRead(input: AnalyseInput, basis: string, why: Refusal): Analysis {
+  const unknown: SqlStatement = {
+    kind: 'Other',
+    kinds: ['Other'],
+    reads: [],
+    writes: [{ schema: null, name: 'what was not understood' }],
+    reached: [],
+    functions: [{ schema: null, name: 'what was not understood' }],
+    access: 'Write',
+    missingWhere: false,
+    housekeeping: false,
+  };
+  const judged: Judged = {
+    statements: [unknown],
+    sent: input.sql,
+    touchesMasked: input.mask.active,
+    replaceErrors: input.mask.active,
+    maskedParameters: [],
+    passwords: carriesPassword(input.sql),
+    refusal: why,
+    effects: NO_EFFECTS,
+    isEmpty: false,
+  };
+  // An unterminated literal hides from the scanner: the text goes as one token.
+  const hidden = judged.touchesMasked || judged.passwords;
+  const recorded = (tokenise: (literal: string) => string): string => (hidden ? tokenise(input.sql) : input.sql);
+  return { ...judged, sql: input.sql, basis, recorded, recordedSent: recorded };
+}

@@ -1,0 +1,182 @@
+/** From what the text says to what policy judges: names resolved, what is behind them added. */
+import type { SqlName, SqlStatement, StatementKind } from '#crds/policy/action.ts';
+import { asNode, list, text } from '#sidecar/wire/postgres/sql/ast.ts';
+import type { FunctionFact, RelationFact, StatementFacts } from '#sidecar/wire/postgres/sql/facts.ts';
+import { classifySetting } from '#sidecar/wire/postgres/sql/settings.ts';
+import { droppedRelations } from '#sidecar/wire/postgres/sql/statements.ts';
+import type { Relation } from './catalog.ts';
+import { candidateFunctions, candidateOperators, creationSchema, isTemporary, type Resolver, resolveRelation } from './resolve.ts';
+import { isReadingFunction } from './vet-lists.ts';
+import type { MaskedCatalog } from './world.ts';
+
+/** Null members where there is no catalog: nothing is resolved then. */
+export interface Names {
+  readonly world: MaskedCatalog | null;
+  readonly at: Resolver | null;
+  readonly searchPath: readonly string[];
+}
+
+const READING_KINDS: ReadonlySet<StatementKind> = new Set<StatementKind>([
+  'Select',
+  'Show',
+  'Explain',
+  'Prepare',
+  'Execute',
+  'Cursor',
+  'CopyTo',
+  'Transaction',
+  'Deallocate',
+  'Set',
+]);
+
+/** `inner` are the statements that EXECUTE or FETCH runs. */
+export function toStatement(facts: StatementFacts, names: Names, inner: readonly SqlStatement[], knownInner: boolean): SqlStatement {
+  const reads = new NameSet();
+  const writes = new NameSet();
+  const reached = new NameSet();
+  for (const fact of facts.relations) {
+    const relation = names.at === null ? null : resolveRelation(names.at, fact);
+    const name = relationName(fact, relation, names);
+    if (isRead(fact)) reads.add(name);
+    if (isWritten(fact)) writes.add(name);
+    for (const behind of relation === null ? [] : (names.world?.reached(relation) ?? [])) reached.add(nameOf(behind));
+  }
+  for (const dropped of droppedRelations(facts.type, facts.node)) {
+    const relation = names.at === null ? null : resolveRelation(names.at, dropped);
+    writes.add(relation === null ? { schema: null, name: dropped.name } : nameOf(relation));
+  }
+  for (const label of facts.opaque) writes.add({ schema: null, name: label });
+  const functions = new NameSet();
+  for (const written of facts.functions) for (const name of functionNames(written, names)) functions.add(name);
+  for (const statement of inner) {
+    for (const name of statement.reads) reads.add(name);
+    for (const name of statement.writes) writes.add(name);
+    for (const name of statement.reached) reached.add(name);
+    for (const name of statement.functions) functions.add(name);
+  }
+  return {
+    kind: facts.kind,
+    kinds: [...new Set([...facts.kinds, ...inner.flatMap((statement) => statement.kinds.filter((kind) => kind !== 'Prepare'))])],
+    reads: reads.all(),
+    writes: writes.all(),
+    reached: reached.all(),
+    functions: functions.all(),
+    access: knownInner && inner.every((statement) => statement.access === 'Read') && onlyReads(facts, names) ? 'Read' : 'Write',
+    missingWhere: facts.missingWhere || inner.some((statement) => statement.missingWhere),
+    housekeeping: isHousekeeping(facts, knownInner),
+  };
+}
+
+/** Proved, as far as the declarations of functions are true. */
+function onlyReads(facts: StatementFacts, names: Names): boolean {
+  if (!facts.kinds.every((kind) => READING_KINDS.has(kind))) return false;
+  if (facts.locking || facts.serverFile || facts.opaque.length > 0 || facts.unknown.length > 0) return false;
+  if (facts.type === 'ConstraintsSetStmt' || facts.type === 'DiscardStmt') return false;
+  if (facts.settings.some((setting) => !['harmless', 'transaction'].includes(classifySetting(setting)))) return false;
+  if (facts.type === 'TransactionStmt' && !isPlainTransaction(facts)) return false;
+  return runsOnlyReadingCode(facts, names.at) && facts.relations.every((fact) => readsWithoutEffect(fact, names));
+}
+
+function runsOnlyReadingCode(facts: StatementFacts, at: Resolver | null): boolean {
+  if (at === null)
+    return facts.functions.length === 0 && facts.operators.every((name) => name.schema === '' || name.schema === 'pg_catalog');
+  const functionsRead = facts.functions.every((name) => {
+    const candidates = candidateFunctions(at, name);
+    return (candidates.length > 0 || name.syntax) && candidates.every(isReadingFunction);
+  });
+  return (
+    functionsRead &&
+    facts.operators.every((name) =>
+      candidateOperators(at, name).every((item) => item.function !== null && isReadingFunction(item.function)),
+    )
+  );
+}
+
+/** A view runs functions of its own. */
+function readsWithoutEffect(fact: RelationFact, names: Names): boolean {
+  if (names.at === null || names.world === null) return false;
+  const { world } = names;
+  const relation = resolveRelation(names.at, fact);
+  if (relation === null) return false;
+  const inside: Resolver = { catalog: world.catalog, searchPath: ['pg_catalog'], database: '' };
+  return [relation, ...world.reached(relation)].every((item) => {
+    if (item.definition === null || item.kind !== 'View') return true;
+    const body = world.viewBody(item);
+    return body !== null && !body.facts.locking && body.facts.unknown.length === 0 && runsOnlyReadingCode(body.facts, inside);
+  });
+}
+
+const PLAIN_TRANSACTIONS: ReadonlySet<string> = new Set(
+  ['BEGIN', 'START', 'COMMIT', 'ROLLBACK', 'SAVEPOINT', 'RELEASE', 'ROLLBACK_TO'].map((kind) => `TRANS_STMT_${kind}`),
+);
+
+function isPlainTransaction(facts: StatementFacts): boolean {
+  return PLAIN_TRANSACTIONS.has(text(facts.node.kind));
+}
+
+function isHousekeeping(facts: StatementFacts, knownInner: boolean): boolean {
+  if (facts.unknown.length > 0) return false;
+  switch (facts.type) {
+    case 'TransactionStmt':
+      return isPlainTransaction(facts);
+    case 'VariableSetStmt':
+      return ['harmless', 'transaction'].includes(classifySetting(facts.node));
+    case 'VariableShowStmt':
+    case 'DeallocateStmt':
+    case 'ClosePortalStmt':
+      return true;
+    case 'FetchStmt':
+      return knownInner;
+    default:
+      return false;
+  }
+}
+
+function isRead(fact: RelationFact): boolean {
+  if (fact.role === 'From' || fact.role === 'Read' || fact.role === 'CopyTo') return true;
+  if (fact.role !== 'Target') return false;
+  const { owner } = fact;
+  return [owner.whereClause, owner.returningClause, owner.joinCondition, owner.onConflictClause].some((part) => part !== undefined);
+}
+
+function isWritten(fact: RelationFact): boolean {
+  return fact.role !== 'From' && fact.role !== 'Read' && fact.role !== 'CopyTo';
+}
+
+function relationName(fact: RelationFact, relation: Relation | null, names: Names): SqlName {
+  if (fact.role === 'Create') return { schema: creationSchema(names.searchPath, fact), name: fact.name };
+  return relation === null ? { schema: null, name: fact.name } : nameOf(relation);
+}
+
+function nameOf(relation: Relation): SqlName {
+  return { schema: isTemporary(relation.schema) ? 'pg_temp' : relation.schema, name: relation.name };
+}
+
+/** One name per schema that has a candidate: the arguments choose among them, so each counts. */
+function functionNames(written: FunctionFact, names: Names): readonly SqlName[] {
+  const candidates = names.at === null ? [] : candidateFunctions(names.at, written);
+  if (candidates.length === 0 && written.syntax) return [];
+  if (candidates.length === 0) return [{ schema: null, name: written.name }];
+  return [...new Set(candidates.map((item) => item.schema))].map((schema) => ({ schema, name: written.name }));
+}
+
+/** Name of the prepared statement or cursor that the statement runs, and of which kind it is. */
+export function runsNamed(facts: StatementFacts): { readonly type: 'prepared' | 'cursor'; readonly name: string } | null {
+  if (facts.type === 'ExecuteStmt') return { type: 'prepared', name: text(facts.node.name) };
+  if (facts.type === 'FetchStmt') return { type: 'cursor', name: text(facts.node.portalname) };
+  const query = list([facts.node.query])[0];
+  const nested = asNode(query, 'ExecuteStmt');
+  return nested === null ? null : { type: 'prepared', name: text(nested.name) };
+}
+
+class NameSet {
+  readonly #names = new Map<string, SqlName>();
+
+  add(name: SqlName): void {
+    this.#names.set(JSON.stringify([name.schema, name.name]), name);
+  }
+
+  all(): readonly SqlName[] {
+    return [...this.#names.values()];
+  }
+}

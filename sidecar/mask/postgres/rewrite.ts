@@ -1,0 +1,153 @@
+/**
+ * Replaces each reference to a relation that has masked columns by a sub-select that computes the masks, at the parser's own
+ * byte offsets, and proves by a second parse that nothing else has changed.
+ */
+import type { ColumnMask } from '#crds/policy/mask.ts';
+import { type Fields, fields, isFields, list, numeric, text } from '#sidecar/wire/postgres/sql/ast.ts';
+import type { RelationFact, StatementFacts } from '#sidecar/wire/postgres/sql/facts.ts';
+import { COMMENT_TOKENS, parseSql, scanSql, TOKEN, type Token } from '#sidecar/wire/postgres/sql/parse.ts';
+import type { Refusal } from './analyse.ts';
+import type { Relation } from './catalog.ts';
+import { type Resolver, resolveRelation } from './resolve.ts';
+import { maskExpression, quoteIdentifier } from './rewrite-expression.ts';
+import { QUALIFIED, sameButForReplaced } from './rewrite-verify.ts';
+import type { MaskedCatalog } from './world.ts';
+
+export type Rewritten = { readonly ok: true; readonly sql: string } | { readonly ok: false; readonly refusal: Refusal };
+
+interface Edit {
+  readonly start: number;
+  readonly end: number;
+  readonly text: string;
+}
+
+const MAX_VIEW_DEPTH = 16;
+
+/** `statements` are the facts of all statements of `sql`, in order. */
+export function rewriteMasked(
+  world: MaskedCatalog,
+  at: Resolver,
+  sql: string,
+  statements: readonly StatementFacts[],
+  depth = 0,
+): Rewritten {
+  if (depth > MAX_VIEW_DEPTH) return refuse('views are nested too deeply');
+  const replaced = new Map<Fields, Fields>();
+  const edits: Edit[] = [];
+  let tokens: readonly Token[] | null = null;
+  for (const statement of statements) {
+    for (const fact of statement.relations) {
+      if (fact.role !== 'From') continue;
+      const relation = resolveRelation(at, fact);
+      if (relation === null) return refuse(`relation ${fact.name} is not resolved`);
+      // A view's own text is read under search_path = pg_catalog, and must mean the same inside the client's statement.
+      if (!world.touchesMasked(relation)) {
+        if (depth === 0 || fact.schema !== '') continue;
+        const place = numeric(fact.node.location);
+        edits.push({ start: place, end: place, text: 'pg_catalog.' });
+        replaced.set(fact.node, QUALIFIED);
+        continue;
+      }
+      if (fact.sampled) return refuse(`TABLESAMPLE of ${relation.name}, which has masked columns`);
+      const source = sourceOf(world, relation, fact.node.inh !== true, depth);
+      if (!source.ok) return source;
+      const tree = subqueryOf(source.sql);
+      if (tree === null) return refuse(`the masks of ${relation.name} give no sub-select`);
+      tokens ??= scanSql(sql);
+      const edit = tokens === null ? null : editFor(tokens, fact, source.sql);
+      if (edit === null) return refuse(`the reference to ${relation.name} can't be found in the text`);
+      replaced.set(fact.node, tree);
+      edits.push(edit);
+    }
+  }
+  if (edits.length === 0) return { ok: true, sql };
+  const out = splice(sql, edits);
+  const again = out === null ? null : parseSql(out);
+  if (out === null || again === null || !again.ok || again.statements.length !== statements.length) {
+    return refuse('the rewritten statement does not parse');
+  }
+  const isSame = (statement: StatementFacts, index: number): boolean =>
+    sameButForReplaced({ [statement.type]: statement.node }, again.statements[index]?.stmt, replaced);
+  if (!statements.every(isSame)) {
+    return refuse('the rewritten statement is not the same but for the masks');
+  }
+  return { ok: true, sql: out };
+}
+
+/** `(SELECT … FROM …)`. */
+function sourceOf(world: MaskedCatalog, relation: Relation, only: boolean, depth: number): Rewritten {
+  const masks = world.maskedColumns(relation);
+  if (relation.kind !== 'View') {
+    const name = `${quoteIdentifier(relation.schema)}.${quoteIdentifier(relation.name)}`;
+    return { ok: true, sql: selectMasked(world, relation, masks, `${only ? 'ONLY ' : ''}${name}`) };
+  }
+  const body = world.viewBody(relation);
+  if (body === null) return refuse(`the definition of view ${relation.name} can't be read`);
+  const inside: Resolver = { catalog: world.catalog, searchPath: ['pg_catalog'], database: '' };
+  const inner = rewriteMasked(world, inside, body.definition, [body.facts], depth + 1);
+  if (!inner.ok || masks.size === 0) return inner.ok ? { ok: true, sql: `(${inner.sql})` } : inner;
+  return { ok: true, sql: selectMasked(world, relation, masks, `(${inner.sql})`) };
+}
+
+function selectMasked(world: MaskedCatalog, relation: Relation, masks: ReadonlyMap<string, ColumnMask>, from: string): string {
+  const columns = relation.columns.map((column) => {
+    const mask = masks.get(column.name);
+    const name = quoteIdentifier(column.name);
+    return mask === undefined ? `m.${name}` : `${maskExpression(world.catalog, column, mask, 'm')} AS ${name}`;
+  });
+  return `(SELECT ${columns.join(', ')} FROM ${from} AS m)`;
+}
+
+/** The tree of a generated sub-select, to be found again in the rewritten text. */
+function subqueryOf(source: string): Fields | null {
+  const parsed = parseSql(`SELECT FROM ${source} AS x`);
+  if (!parsed.ok || parsed.statements.length !== 1) return null;
+  const from = list(fields(parsed.statements[0]?.stmt.SelectStmt).fromClause)[0];
+  const subquery = fields(fields(from).RangeSubselect).subquery;
+  return isFields(subquery) ? subquery : null;
+}
+
+/** From ONLY, or the first part of the name, to its last part or the `*` of inheritance; an alias that is there stays. */
+function editFor(tokens: readonly Token[], fact: RelationFact, source: string): Edit | null {
+  const code = tokens.filter((token) => !COMMENT_TOKENS.has(token.type));
+  const first = code.findIndex((token) => token.start === numeric(fact.node.location));
+  if (first < 0) return null;
+  const parts = 1 + (fact.schema === '' ? 0 : 1) + (fact.database === '' ? 0 : 1);
+  let last = first + 2 * (parts - 1);
+  for (let index = first; index <= last; index++) {
+    const token = code[index];
+    // U& identifiers may be followed by UESCAPE: too rare to be worth the doubt.
+    if (token === undefined || token.type === TOKEN.uident || ((index - first) % 2 === 1) !== (token.text === '.')) return null;
+  }
+  let begin = first;
+  const before = (steps: number): string => code[begin - steps]?.text.toLowerCase() ?? '';
+  if (fact.node.inh !== true) {
+    if (before(1) === 'only') begin -= 1;
+    else if (before(1) === '(' && before(2) === 'only' && code[last + 1]?.text === ')') {
+      begin -= 2;
+      last += 1;
+    } else return null;
+  } else if (code[last + 1]?.text === '*') last += 1;
+  const table = before(1) === 'table';
+  if (table) begin -= 1;
+  const alias = isFields(fact.node.alias) ? '' : ` AS ${quoteIdentifier(text(fact.node.relname))}`;
+  const [start, end] = [code[begin]?.start, code[last]?.end];
+  if (start === undefined || end === undefined) return null;
+  return { start, end, text: `${table ? 'SELECT * FROM ' : ''}${source}${alias}` };
+}
+
+function splice(sql: string, edits: readonly Edit[]): string | null {
+  const bytes = Buffer.from(sql);
+  let out = '';
+  let at = 0;
+  for (const edit of edits.toSorted((left, right) => left.start - right.start)) {
+    if (edit.start < at || edit.end > bytes.length) return null;
+    out += bytes.toString('utf8', at, edit.start) + edit.text;
+    at = edit.end;
+  }
+  return out + bytes.toString('utf8', at);
+}
+
+function refuse(message: string): Rewritten & { ok: false } {
+  return { ok: false, refusal: { code: 'NotRewritable', message } };
+}

@@ -1,0 +1,127 @@
+/** What a whole statement may do on a target with masks. What is not rewritten or known is refused. */
+import type { StatementKind } from '#crds/policy/action.ts';
+import { asNode, list, text } from '#sidecar/wire/postgres/sql/ast.ts';
+import type { StatementFacts } from '#sidecar/wire/postgres/sql/facts.ts';
+import { classifySetting } from '#sidecar/wire/postgres/sql/settings.ts';
+import type { Refusal } from './analyse.ts';
+import { type Resolver, resolveRelation } from './resolve.ts';
+import { refusal, vetNames } from './vet.ts';
+import { isVettedSetting } from './vet-lists.ts';
+import { vetWrites, type WriteFinding } from './vet-writes.ts';
+import type { MaskedCatalog } from './world.ts';
+
+const ALLOWED_KINDS: ReadonlySet<StatementKind> = new Set<StatementKind>([
+  'Select',
+  'Insert',
+  'Update',
+  'Delete',
+  'Merge',
+  'Truncate',
+  'CopyFrom',
+  'CopyTo',
+  'Set',
+  'Show',
+  'Transaction',
+  'Explain',
+  'Prepare',
+  'Execute',
+  'Deallocate',
+  'Cursor',
+  'Maintenance',
+]);
+
+/** Name nothing, so that they need no catalog. */
+export const NAMELESS: ReadonlySet<string> = new Set([
+  'TransactionStmt',
+  'VariableSetStmt',
+  'VariableShowStmt',
+  'DeallocateStmt',
+  'ClosePortalStmt',
+  'FetchStmt',
+  'DiscardStmt',
+]);
+
+export function vetMasked(world: MaskedCatalog | null, at: Resolver | null, facts: StatementFacts): WriteFinding {
+  const early = vetKinds(facts) ?? vetSettings(facts) ?? vetTransaction(facts);
+  if (early !== null) return { refusal: early, parameters: [] };
+  if (NAMELESS.has(facts.type)) return { refusal: null, parameters: [] };
+  if (world === null || at === null)
+    return { refusal: refusal('NotResolved', 'the catalog of the target is not there yet'), parameters: [] };
+  const found = vetNames(world, at, facts) ?? vetUseOfMasked(world, at, facts);
+  return found === null ? vetWrites(world, at, facts) : { refusal: found, parameters: [] };
+}
+
+function vetKinds(facts: StatementFacts): Refusal | null {
+  const kind = facts.kinds.find((item) => !ALLOWED_KINDS.has(item));
+  if (kind !== undefined) return refusal('NotSupported', `${kind} is not supported on a target with masks`);
+  if (facts.type === 'VacuumStmt') {
+    const verbose = list(facts.node.options).some((option) => text(asNode(option, 'DefElem')?.defname) === 'verbose');
+    return verbose || list(facts.node.rels).length === 0
+      ? refusal('NotSupported', 'VACUUM or ANALYZE of no named table, or VERBOSE')
+      : null;
+  }
+  if (facts.kinds.includes('Maintenance')) return refusal('NotSupported', `${facts.type} is not supported on a target with masks`);
+  return null;
+}
+
+function vetSettings(facts: StatementFacts): Refusal | null {
+  for (const setting of facts.settings) {
+    const found = classifySetting(setting);
+    if (found === 'other' && !isVettedSetting(text(setting.name).toLowerCase())) {
+      return refusal('NotSupported', `SET ${text(setting.name)} is not supported on a target with masks`);
+    }
+  }
+  return null;
+}
+
+function vetTransaction(facts: StatementFacts): Refusal | null {
+  const kind = text(facts.node.kind);
+  const twoPhase = facts.type === 'TransactionStmt' && (kind.endsWith('_PREPARED') || kind === 'TRANS_STMT_PREPARE');
+  return twoPhase ? refusal('NotSupported', 'two-phase commit is not supported on a target with masks') : null;
+}
+
+/** Uses of a relation with masked columns that the rewriter leaves alone. */
+function vetUseOfMasked(world: MaskedCatalog, at: Resolver, facts: StatementFacts): Refusal | null {
+  const touched = facts.relations.filter((fact) => {
+    const relation = resolveRelation(at, fact);
+    return relation !== null && world.touchesMasked(relation);
+  });
+  const [first] = touched;
+  if (first === undefined) return null;
+  if (facts.kinds.includes('Explain')) return refusal('NotRewritable', `EXPLAIN of ${first.name}, which has masked columns`);
+  if (facts.locking) return refusal('NotRewritable', `FOR UPDATE or FOR SHARE with ${first.name}, which has masked columns`);
+  for (const fact of touched) {
+    if (fact.role === 'CopyTo' || fact.role === 'CopyFrom')
+      return refusal('NotRewritable', `COPY of ${fact.name}, which has masked columns: use COPY (SELECT …)`);
+    const isTruncate = facts.type === 'TruncateStmt' || facts.type === 'VacuumStmt';
+    if (fact.role !== 'From' && fact.role !== 'Target' && !isTruncate)
+      return refusal('NotRewritable', `${facts.type} of ${fact.name}, which has masked columns`);
+  }
+  return vetQualifiedColumns(facts, touched);
+}
+
+/** `schema.table.column` can't mean the sub-select that stands in the table's place. */
+function vetQualifiedColumns(facts: StatementFacts, touched: StatementFacts['relations']): Refusal | null {
+  for (const column of facts.columns) {
+    const parts = list(column.fields);
+    if (parts.length < 3) continue;
+    const table = text(asNode(parts.at(-2), 'String')?.sval);
+    if (touched.some((fact) => fact.name === table)) {
+      return refusal('NotRewritable', `write ${table}'s columns as ${table}.column or by an alias, without the schema`);
+    }
+  }
+  return null;
+}
+
+const CASCADING: ReadonlySet<StatementKind> = new Set<StatementKind>(['Update', 'Delete', 'Merge', 'Truncate']);
+
+/** Foreign keys and triggers quote rows of other relations; deferred ones do so at the end of a transaction. */
+export function mayShowMaskedInErrors(world: MaskedCatalog | null, at: Resolver | null, facts: StatementFacts): boolean {
+  if (facts.type === 'TransactionStmt' || facts.type === 'ConstraintsSetStmt') return true;
+  if (facts.kinds.some((kind) => CASCADING.has(kind))) return true;
+  return facts.relations.some((fact) => {
+    if (fact.role !== 'Target' && fact.role !== 'CopyFrom') return false;
+    const relation = at === null || world === null ? null : resolveRelation(at, fact);
+    return relation === null || relation.hasTriggers;
+  });
+}

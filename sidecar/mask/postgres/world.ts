@@ -1,0 +1,129 @@
+/** A catalog seen through one set of masks: which columns are masked, what is reached through views and partitions. Remembers its answers. */
+import type { ColumnMask, MaskPolicy } from '#crds/policy/mask.ts';
+import { readFacts, type StatementFacts } from '#sidecar/wire/postgres/sql/facts.ts';
+import { parseSql } from '#sidecar/wire/postgres/sql/parse.ts';
+import type { Catalog, Relation } from './catalog.ts';
+import { FIRST_USER_OID } from './catalog-queries.ts';
+
+export interface ViewBody {
+  readonly definition: string;
+  readonly facts: StatementFacts;
+}
+
+export class MaskedCatalog {
+  readonly catalog: Catalog;
+  readonly mask: MaskPolicy;
+  readonly #masks = new Map<number, ReadonlyMap<string, ColumnMask>>();
+  readonly #touches = new Map<number, boolean>();
+  readonly #reached = new Map<number, readonly Relation[]>();
+  readonly #bodies = new Map<number, ViewBody | null>();
+
+  constructor(catalog: Catalog, mask: MaskPolicy) {
+    this.catalog = catalog;
+    this.mask = mask;
+  }
+
+  /** By column name. A mask on a partition, child or parent counts for the columns of the same name in the whole family. */
+  maskedColumns(relation: Relation): ReadonlyMap<string, ColumnMask> {
+    const known = this.#masks.get(relation.oid);
+    if (known !== undefined) return known;
+    const masks = new Map<string, ColumnMask>();
+    if (this.mask.active && relation.oid >= FIRST_USER_OID) {
+      const family = this.#family(relation);
+      for (const column of relation.columns) {
+        for (const member of family) {
+          const mask = this.mask.column(member.schema, member.name, column.name);
+          if (mask !== null) masks.set(column.name, stricter(masks.get(column.name), mask));
+        }
+      }
+    }
+    this.#masks.set(relation.oid, masks);
+    return masks;
+  }
+
+  /** It has masked columns, or is a view that reads what has. */
+  touchesMasked(relation: Relation): boolean {
+    const known = this.#touches.get(relation.oid);
+    if (known !== undefined) return known;
+    this.#touches.set(relation.oid, false); // a view can't read itself; against a broken catalog
+    const touches = this.maskedColumns(relation).size > 0 || relation.dependsOn.some((oid) => this.#touchesOid(oid));
+    this.#touches.set(relation.oid, touches);
+    return touches;
+  }
+
+  /** What lies behind a relation: what a view reads, partitions and parents, to any depth; not the relation itself. */
+  reached(relation: Relation): readonly Relation[] {
+    const known = this.#reached.get(relation.oid);
+    if (known !== undefined) return known;
+    const seen = new Set([relation.oid]);
+    const queue = [relation];
+    const found: Relation[] = [];
+    for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
+      for (const oid of [...next.dependsOn, ...next.parents, ...next.children]) {
+        const other = this.catalog.relationsByOid.get(oid);
+        if (other === undefined || seen.has(oid)) continue;
+        seen.add(oid);
+        found.push(other);
+        queue.push(other);
+      }
+    }
+    this.#reached.set(relation.oid, found);
+    return found;
+  }
+
+  /** The parsed definition of a view; null where there is none or it can't be read. */
+  viewBody(relation: Relation): ViewBody | null {
+    const known = this.#bodies.get(relation.oid);
+    if (known !== undefined) return known;
+    const body = readBody(relation);
+    this.#bodies.set(relation.oid, body);
+    return body;
+  }
+
+  #touchesOid(oid: number): boolean {
+    const relation = this.catalog.relationsByOid.get(oid);
+    return relation !== undefined && this.touchesMasked(relation);
+  }
+
+  /** Everything joined to it by inheritance. */
+  #family(relation: Relation): readonly Relation[] {
+    const seen = new Map([[relation.oid, relation]]);
+    for (const member of seen.values()) {
+      for (const oid of [...member.parents, ...member.children]) {
+        const other = this.catalog.relationsByOid.get(oid);
+        if (other !== undefined && !seen.has(oid)) seen.set(oid, other);
+      }
+    }
+    return [...seen.values()];
+  }
+}
+
+function readBody(relation: Relation): ViewBody | null {
+  if (relation.definition === null) return null;
+  const parsed = parseSql(relation.definition);
+  const only = parsed.ok && parsed.statements.length === 1 ? parsed.statements[0] : undefined;
+  if (only === undefined) return null;
+  try {
+    return { definition: relation.definition, facts: readFacts(only.stmt) };
+  } catch {
+    return null;
+  }
+}
+
+/** Null, then Redact, then Partial with fewer characters kept. */
+function stricter(left: ColumnMask | undefined, right: ColumnMask): ColumnMask {
+  return left === undefined || rank(right) < rank(left) ? right : left;
+}
+
+function rank(mask: ColumnMask): number {
+  switch (mask.strategy.type) {
+    case 'Null':
+      return 0;
+    case 'Redact':
+      return 1;
+    case 'Partial':
+      return 2 + mask.strategy.keepStart + mask.strategy.keepEnd;
+    default:
+      return mask.strategy satisfies never;
+  }
+}
