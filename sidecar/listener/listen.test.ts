@@ -116,3 +116,22 @@ test('loopback is 127.0.0.0/8, ::1 and its mapped form', () => {
   for (const address of ['10.0.0.1', '::2', '::ffff:10.0.0.1', '1127.0.0.1', '', '127.0.0.1.example'])
     assert.equal(isLoopback(address), false, address);
 });
+
+test('the last message of a driver arrives, and a client that does not close is closed', async () => {
+  const listener = await listen({
+    ...base,
+    serve: async ({ stream }) => {
+      stream.write(Buffer.alloc(4 * 1024 * 1024));
+      stream.end('the reason');
+    },
+  });
+  const polite = await client(listener.port);
+  const bytes = Buffer.concat(await polite.toArray());
+  assert.equal(bytes.length, 4 * 1024 * 1024 + 10);
+  const stubborn = connect({ port: listener.port, host: '127.0.0.1', allowHalfOpen: true });
+  stubborn.on('error', () => {});
+  await once(stubborn, 'connect');
+  await listener.close();
+  assert.equal(listener.connections, 0);
+  stubborn.destroy();
+});

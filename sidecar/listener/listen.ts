@@ -1,6 +1,10 @@
+import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Connection, Log, ResourceKey, Workload } from '../pipeline.ts';
 import { ListenError } from './errors.ts';
+
+/** How long a connection may take to close after its driver is done. */
+const LINGER_MS = 2_000;
 
 export interface ListenOptions {
   readonly host: string;
@@ -112,15 +116,24 @@ class Door {
       });
     } catch (error) {
       log.error({ resource, error: error instanceof Error ? error.name : 'unknown' }, 'a session failed');
+      socket.destroy();
     } finally {
       established();
-      socket.destroy();
+      await lastBytesOut(socket);
     }
   }
 
   async empty(): Promise<void> {
     await Promise.all(this.#serving);
   }
+}
+
+/** A driver is done when it has written its last message, often an error that says why: it has to arrive, also through TLS. */
+async function lastBytesOut(socket: Socket): Promise<void> {
+  if (socket.destroyed) return;
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+  await once(socket, 'close').catch(() => {});
+  clearTimeout(timer);
 }
 
 export function isLoopback(address: string): boolean {
