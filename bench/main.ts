@@ -11,7 +11,7 @@ import { MEMORY, measure, type Options } from './measure.ts';
 import { type Summary, summarise, tableOf } from './report.ts';
 
 const FULL: Options = { rounds: 5, seconds: 3, clients: [1, 8, 32], bulkRows: 500_000, scale: 10 };
-const QUICK: Options = { rounds: 1, seconds: 1, clients: [1, 8, 32], bulkRows: 100_000, scale: 1 };
+const QUICK: Options = { rounds: 1, seconds: 1, clients: [1, 8], bulkRows: 200_000, scale: 1 };
 
 async function main(): Promise<number> {
   const { values } = parseArgs({ options: { quick: { type: 'boolean' }, json: { type: 'boolean' }, write: { type: 'boolean' } } });

@@ -74,7 +74,7 @@ function install(root) {
   const started = Date.now();
   const npm = process.env.npm_execpath?.endsWith('npm-cli.js') ? [process.execPath, process.env.npm_execpath] : ['npm'];
   const [command, ...before] = npm;
-  const flags = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--include=dev', '--include=optional'];
+  const flags = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error', '--include=dev', '--include=optional'];
   const done = spawnSync(command, [...before, ...flags], {
     cwd: root,
     encoding: 'utf8',
@@ -84,7 +84,7 @@ function install(root) {
   if (done.status !== 0) {
     const said = `${done.stderr ?? ''}`
       .split('\n')
-      .filter((line) => !/^npm (warn|notice)|^npm error$/.test(line))
+      .filter((line) => !/^npm error$/.test(line))
       .slice(0, 12)
       .join('\n');
     fail(`failed.\n${said}\nThe dependencies could not be installed in ${root}${done.error ? `: ${done.error.message}` : ''}`);
