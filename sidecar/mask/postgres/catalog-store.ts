@@ -7,6 +7,8 @@ export interface CatalogStoreOptions {
   connect(key: CatalogKey): Promise<CatalogConnection>;
   /** Between two looks for changes, while a lease is open. */
   readonly pollMs?: number;
+  /** How long a catalog that nobody leases is kept: short sessions that follow each other share one. */
+  readonly lingerMs?: number;
   /** A look may fail this long before the snapshot is no longer given out. */
   readonly staleMs?: number;
   onError?(key: CatalogKey, error: unknown): void;
@@ -50,8 +52,12 @@ export class CatalogStore {
         released = true;
         entry.leases -= 1;
         if (entry.leases > 0) return;
-        this.#entries.delete(id);
-        void entry.stop();
+        const linger = setTimeout(() => {
+          if (entry.leases > 0 || this.#entries.get(id) !== entry) return;
+          this.#entries.delete(id);
+          void entry.stop();
+        }, this.#options.lingerMs ?? 30_000);
+        linger.unref();
       },
     };
   }
