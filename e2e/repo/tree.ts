@@ -26,6 +26,7 @@ export async function sourceFiles(): Promise<Map<string, string>> {
   return new Map(paths.map((path, i) => [path, texts[i] ?? '']));
 }
 
+/** Tests and what only they use: product code may not import it. */
 export function isTest(path: string): boolean {
-  return /\.test\.ts$|(^|\/)testdata\//.test(path);
+  return /\.(test|testdata|child)\.ts$|(^|\/)testdata\/|(^|\/)testing(\/|\.ts$)/.test(path);
 }
