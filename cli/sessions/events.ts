@@ -37,7 +37,16 @@ export interface SessionSummary {
   readonly segments: number;
 }
 
+/** Null where there is no start event of the shape that a recorder writes. */
 export function summaryOf(session: StoredSession): SessionSummary | null {
+  try {
+    return summarise(session);
+  } catch {
+    return null;
+  }
+}
+
+function summarise(session: StoredSession): SessionSummary | null {
   let start: StartEvent | null = null;
   let last = '';
   let ended: string | null = null;

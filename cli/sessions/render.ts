@@ -4,7 +4,16 @@ import { type Paint, printable, table } from './table.ts';
 /** One event as a person reads it; several lines for rows. Ends with a newline. */
 export function renderEvent(event: RecordEvent, startedMs: number, paint: Paint): string {
   const at = paint('dim', clock(Date.parse(event.time) - startedMs));
-  return `${at}  ${lines(event, paint).join('\n             ')}\n`;
+  return `${at}  ${safeLines(event, paint).join('\n             ')}\n`;
+}
+
+/** What is shown was not verified: it may have any shape. */
+function safeLines(event: RecordEvent, paint: Paint): readonly string[] {
+  try {
+    return lines(event, paint);
+  } catch {
+    return [paint('red', printable(`event ${event.seq} (${event.type}) is not as a recorder writes it: verify the recording`))];
+  }
 }
 
 function lines(event: RecordEvent, paint: Paint): readonly string[] {

@@ -75,6 +75,7 @@ export class SessionWriter implements SessionRecorder {
       const failure = this.#fail('WriteFailed', error);
       this.#ended = Promise.resolve();
       if (told) this.#settle('error', { segments: 0, lastSeq: 0 });
+      else this.#host.onSettled(this.session, true);
       this.#file?.finish();
       rmSync(join(this.#host.recordings, sessionFolder(this.#place)), { recursive: true, force: true });
       throw failure;
