@@ -24,7 +24,7 @@ export interface Stage {
 }
 
 const API = 'chaperone.dev/v1alpha1';
-const AGENT = [{ serviceAccount: { namespace: 'e2e', name: 'agent' } }];
+const SUBJECTS = [{ serviceAccount: { namespace: 'e2e', name: 'agent' } }, { group: 'sre' }];
 
 export async function startStage(): Promise<Stage> {
   const password = generatePassword();
@@ -57,21 +57,32 @@ export async function startStage(): Promise<Stage> {
     () => undefined,
   );
 
+  const tokenOf = async (subject: string, group: string) => {
+    const { code, stdout, stderr } = await chaperone(['token', '--state', state, '--subject', subject, '--group', group]);
+    if (code !== 0) throw new Error(`chaperone token: ${stderr}`);
+    return stdout.trim();
+  };
+  const alice = await tokenOf('alice', 'sre');
   const token = join(folder, 'bob.jwt');
-  const made = await chaperone(['token', '--state', state, '--subject', 'bob', '--group', 'leads']);
-  await writeFile(token, made.stdout.trim(), { mode: 0o600 });
+  await writeFile(token, await tokenOf('bob', 'leads'), { mode: 0o600 });
   const approvals = async (...args: string[]) => {
     const done = await chaperone(['approvals', ...args, '--state', state, '--token-file', token]);
     if (done.code !== 0) throw new Error(`chaperone approvals ${args.join(' ')}: ${done.stderr}`);
     return done.stdout;
   };
-  // The sidecar logs in with its own credential: what the client says as its password is not looked at, or is a token.
-  const through = (port: number, database: string): Target => ({ host: '127.0.0.1', port, user: 'app', password: '', database });
+  // The sidecar logs in with a credential of its own: a password is none, or a token. A hold needs to know who asks.
+  const through = (at: number, database: string, secret: string): Target => ({
+    host: '127.0.0.1',
+    port: at,
+    user: 'app',
+    password: secret,
+    database,
+  });
   return {
     postgres,
     direct,
-    open: through(openPort, 'open'),
-    guarded: through(guardedPort, 'guarded'),
+    open: through(openPort, 'open', ''),
+    guarded: through(guardedPort, 'guarded', alice),
     waiting: async () => namesIn(await approvals('ls', '-o', 'json')),
     approve: async (name) => void (await approvals('approve', name, '--reason', 'looked at it')),
     output: sidecar.output,
@@ -99,7 +110,7 @@ function manifestsFor(port: number, password: string): object[] {
     apiVersion: API,
     kind: 'AccessPolicy',
     metadata: { name, namespace: 'e2e' },
-    spec: { targetRefs: [{ name }], subjects: AGENT, rules },
+    spec: { targetRefs: [{ name }], subjects: SUBJECTS, rules },
   });
   return [
     { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'login', namespace: 'e2e' }, stringData: { username: 'app', password } },

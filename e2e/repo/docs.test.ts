@@ -37,7 +37,8 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^git clone \S+/, 'nothing of ours'],
   [/^cd \S+$/, 'nothing of ours'],
   [/^\.ci\/run$/, 'it runs itself'],
-  [/^(PGPASSWORD=\S+ )?psql /, 'e2e/clients drives psql'],
+  [/^(PG\w+=\S+ )*psql /, 'e2e/clients drives psql'],
+  [/^curl -s http:\/\/127\.0\.0\.1/, 'e2e/demo makes the same request'],
 ];
 
 for (const block of all.filter(({ language }) => ['console', 'sh', 'bash', 'shell'].includes(language))) {
@@ -49,7 +50,10 @@ for (const block of all.filter(({ language }) => ['console', 'sh', 'bash', 'shel
 }
 
 async function commandProblem(command: string): Promise<string | undefined> {
-  const [, ours] = /^(?:npx |(?:\w+=\S+ )*)?chaperone (.*)$/.exec(command.replace(/^node cli\/launch\.mjs /, 'chaperone ')) ?? [];
+  const [, ours] =
+    /^(?:npx |(?:\w+=\S+ )*)?chaperone (.*)$/.exec(
+      command.replace(/^(node cli\/launch\.mjs|npm run (--silent )?chaperone --) /, 'chaperone '),
+    ) ?? [];
   if (ours !== undefined) return helpLacks(ours);
   if (!ELSEWHERE.some(([pattern]) => pattern.test(command))) return `nothing runs or checks: ${command}`;
   const [, script] = /^npm run ([a-z]+)/.exec(command) ?? [];
