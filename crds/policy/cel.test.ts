@@ -120,6 +120,7 @@ test('says whether it looks at names, and whether it can be asked of an opened s
   };
   assert.deepEqual(facts("action.statements.exists(s, s.kind == 'Drop')"), [false, true]);
   assert.deepEqual(facts("action.statements.exists(s, 'public.a' in s.reached)"), [true, true]);
+  assert.deepEqual(facts("action.statements.all(s, s.access == 'Read')"), [true, true]);
   assert.deepEqual(facts("action.user == 'app'"), [false, false]);
   assert.deepEqual(facts("action.method == 'GET'"), [false, true]);
 });

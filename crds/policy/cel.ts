@@ -29,7 +29,7 @@ export const MAX_CONDITION_LENGTH = 1024;
 export const MAX_CONDITION_COST = 400_000;
 /** The parser recurses, and is slow on deep nesting. */
 const MAX_BRACKETS = 64;
-const NAMES = /\b(reads|writes|reached|functions)\b/;
+const NAMES = /\b(reads|writes|reached|functions|access)\b/;
 
 /** Parses a condition and estimates its cost. Never throws; what is wrong with the text is in `message`, for the author of the rule. */
 export function compileCondition(text: string): CompiledCondition {
