@@ -29,8 +29,9 @@ export function worldOf(objects: readonly CompileObject[]): World {
   return {
     all,
     resources: unique.filter((object) => object.kind === 'ProtectedResource'),
-    policies: unique.filter((object) => object.kind === 'AccessPolicy'),
-    maskings: unique.filter((object) => object.kind === 'MaskingRule'),
+    // Each of two copies may be about a target of its own.
+    policies: all.filter((object) => object.kind === 'AccessPolicy'),
+    maskings: all.filter((object) => object.kind === 'MaskingRule'),
     gates: unique.filter((object) => object.kind === 'ApprovalGate'),
     duplicates,
   };
