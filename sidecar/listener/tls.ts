@@ -1,5 +1,4 @@
 import { constants } from 'node:crypto';
-import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
 import { TlsError } from './errors.ts';
@@ -17,8 +16,8 @@ export const TLS_HANDSHAKE_BYTE = 0x16;
 export interface StartTls {
   /** After the answer `S` to an SSLRequest. Rejects where bytes are already there: they came before the handshake (CVE-2021-23214). */
   inBand(stream: Duplex): Promise<TLSSocket>;
-  /** For a client that began with TLS: `received` is what was read so far. Rejects where its ALPN does not say `protocol`. */
-  direct(stream: Duplex, received: Buffer, protocol: 'postgresql'): Promise<TLSSocket>;
+  /** For a client that began with TLS: `received` is what was read so far. Rejects where its ALPN does not say `protocol`; HTTP's need not say any. */
+  direct(stream: Duplex, received: Buffer, protocol: 'postgresql' | 'http/1.1'): Promise<TLSSocket>;
 }
 
 const CIPHERS = [
@@ -49,21 +48,21 @@ export function startTlsWith(certificate: ServerCertificate, timeoutMs = 10_000)
         stream.destroy();
         throw new TlsError('plaintext_before_handshake', 'unencrypted data came after the request for TLS');
       }
-      return handshake(stream, context, timeoutMs);
+      return handshake(stream, context, timeoutMs, 'postgresql');
     },
     async direct(stream, received, protocol) {
       stream.unshift(received);
-      const secure = await handshake(stream, context, timeoutMs);
-      if (secure.alpnProtocol === protocol) return secure;
+      const secure = await handshake(stream, context, timeoutMs, protocol);
+      if (secure.alpnProtocol === protocol || (protocol === 'http/1.1' && secure.alpnProtocol === false)) return secure;
       secure.destroy();
       throw new TlsError('alpn_missing', `a direct TLS connection has to name the protocol ${protocol} (ALPN)`);
     },
   };
 }
 
-function handshake(stream: Duplex, secureContext: SecureContext, timeoutMs: number): Promise<TLSSocket> {
+function handshake(stream: Duplex, secureContext: SecureContext, timeoutMs: number, protocol: string): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
-    const secure = new TLSSocket(stream as Socket, { isServer: true, secureContext, ALPNProtocols: ['postgresql'] });
+    const secure = new TLSSocket(stream, { isServer: true, secureContext, ALPNProtocols: [protocol] });
     const settle = (error: TlsError | null): void => {
       clearTimeout(timer);
       secure.off('secure', onSecure);

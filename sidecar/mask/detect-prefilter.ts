@@ -13,7 +13,7 @@ const SIGN = 4;
 const MARK = 5;
 
 /** Rarest first, as in names, addresses, JSON and notes. Separators of digits are not in it. */
-const RARITY = '~QZXJ_KVWYGjqxzPBFHUSADNRCTILMOEkvbpfghu';
+const RARITY = '~QZXJ_KVWYGjqxzPBFHUSADNRCTILMOEkvbpfghuy';
 
 interface Prefix {
   readonly bytes: Uint8Array;

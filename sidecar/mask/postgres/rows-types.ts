@@ -45,12 +45,12 @@ export function showsInBytes(look: Look, format: number): boolean {
   switch (look) {
     case 'text':
     case 'json':
-    case 'jsonb':
     case 'value':
     case 'pass':
       return true;
     case 'bytea':
       return format === 1;
+    case 'jsonb':
     case 'integer':
     case 'numeric':
     case 'unknown':
