@@ -73,7 +73,7 @@ async function keptAuthority(directory: string, now: Date): Promise<Authority | 
 
 async function makeAuthority(directory: string, now: Date): Promise<Authority> {
   const made = newAuthority(authorityName(now), validity(now, CA_DAYS));
-  const key = made.privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
+  const key = made.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
   await writePair(directory, 'ca', key, made.certificate);
   return { key, certificate: made.certificate };
 }
@@ -101,7 +101,7 @@ async function makeLeaf(directory: string, authority: Authority, names: readonly
   const privateKey = createPrivateKey(authority.key);
   const issuer = new X509Certificate(authority.certificate).subject.replace(/^CN=/, '');
   const leaf = newLeaf({ privateKey, publicKey: createPublicKey(privateKey) }, issuer, names, validity(now, LEAF_DAYS));
-  const key = leaf.privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
+  const key = leaf.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
   await writePair(directory, 'server', key, leaf.certificate);
   return { key, certificate: leaf.certificate };
 }

@@ -11,7 +11,7 @@ import { newAuthority, newLeaf } from './x509.ts';
 const validity = { notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + 3_600_000) };
 const authority = newAuthority('test CA', validity);
 const leaf = newLeaf(authority, 'test CA', ['localhost', '127.0.0.1', '::1'], validity);
-const certificate = { key: leaf.privateKey.export({ type: 'pkcs8', format: 'pem' }) as string, certificate: leaf.certificate };
+const certificate = { key: leaf.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(), certificate: leaf.certificate };
 const trust: ConnectionOptions = { ca: authority.certificate, host: 'localhost', servername: 'localhost' };
 
 describe('TLS on the agent’s leg', () => {

@@ -25,7 +25,7 @@ const certificates = {
 };
 const unicodePassword = `p\u00e4ss\u2168\u00a0${generatePassword()}`;
 const plain: UpstreamTls = { mode: 'Disable' };
-const verify: UpstreamTls = { mode: 'VerifyFull', ca: authority.certificate };
+const verify: UpstreamTls & { mode: 'VerifyFull' } = { mode: 'VerifyFull', ca: authority.certificate };
 
 const roles = [
   { name: 'app', password: generatePassword() },
@@ -45,7 +45,7 @@ for (const major of servers()) {
       server = await startPostgres({
         major,
         roles,
-        tls: { certPem: certificate, keyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string },
+        tls: { certPem: certificate, keyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() },
       });
     });
     after(() => server.stop());
@@ -189,7 +189,7 @@ test('a server without TLS, or with another name in its certificate, is refused 
   const { certificate, privateKey } = certificates.otherName;
   const server = await startPostgres({
     roles,
-    tls: { certPem: certificate, keyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string },
+    tls: { certPem: certificate, keyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() },
   });
   const login = (tls: UpstreamTls) =>
     connectPostgres({
@@ -204,7 +204,7 @@ test('a server without TLS, or with another name in its certificate, is refused 
     });
   try {
     await assert.rejects(login(verify), { code: 'tls_untrusted' });
-    (await login({ ...verify, serverName: 'db.example' } as UpstreamTls)).stream.destroy();
+    (await login({ ...verify, serverName: 'db.example' })).stream.destroy();
   } finally {
     await server.stop();
   }

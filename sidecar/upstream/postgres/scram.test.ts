@@ -1,11 +1,19 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { createHash, X509Certificate } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { createHash, generateKeyPairSync, type KeyObject, sign, X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
 import { startPostgres } from '#e2e/postgres/server.ts';
+import {
+  bitString,
+  boolean,
+  integer,
+  objectIdentifier,
+  octetString,
+  sequence,
+  set,
+  tagged,
+  time,
+  utf8String,
+} from '#sidecar/listener/der.ts';
 import { makePermit, recorded } from '#sidecar/permit.ts';
 import { connectPostgres } from './login.ts';
 import { saslprep } from './saslprep.ts';
@@ -54,23 +62,44 @@ test('SASLprep: bytes that are no UTF-8 are used as they are', () => {
   assert.notEqual(result, bytes);
 });
 
-/** Certificates whose signatures name other hashes, made by OpenSSL; a real server has to take the binding. */
+/** A certificate for 127.0.0.1 that signs itself. */
+function selfSigned(keys: { publicKey: KeyObject; privateKey: KeyObject }, algorithm: Buffer, hash: string | null): string {
+  const name = sequence(set(sequence(objectIdentifier('2.5.4.3'), utf8String('test'))));
+  const isCa = sequence(objectIdentifier('2.5.29.19'), octetString(sequence(boolean(true))));
+  const address = sequence(objectIdentifier('2.5.29.17'), octetString(sequence(tagged(0x87, Buffer.from([127, 0, 0, 1])))));
+  const body = sequence(
+    tagged(0xa0, integer(Buffer.from([2]))),
+    integer(Buffer.from([1])),
+    algorithm,
+    name,
+    sequence(time(new Date(Date.now() - 60_000)), time(new Date(Date.now() + 3_600_000))),
+    name,
+    keys.publicKey.export({ type: 'spki', format: 'der' }),
+    tagged(0xa3, sequence(isCa, address)),
+  );
+  return new X509Certificate(sequence(body, algorithm, bitString(sign(hash, body, keys.privateKey)))).toString();
+}
+
+const rsa = (last: number): Buffer => sequence(objectIdentifier(`1.2.840.113549.1.1.${last}`), Buffer.from([5, 0]));
+const rsaKeys = () => generateKeyPairSync('rsa', { modulusLength: 2048 });
+
+/** Certificates whose signatures name other hashes; a real server has to take the binding. */
 const certificates = [
-  { name: 'RSA with SHA-256', key: ['rsa:2048', '-sha256'], hash: 'sha256' },
-  { name: 'RSA with SHA-384', key: ['rsa:2048', '-sha384'], hash: 'sha384' },
-  { name: 'RSA with SHA-512', key: ['rsa:2048', '-sha512'], hash: 'sha512' },
-  { name: 'Ed25519, which names no hash', key: ['ed25519'], hash: null },
+  { name: 'RSA with SHA-256', makeKeys: rsaKeys, algorithm: rsa(11), hash: 'sha256' },
+  { name: 'RSA with SHA-384', makeKeys: rsaKeys, algorithm: rsa(12), hash: 'sha384' },
+  { name: 'RSA with SHA-512', makeKeys: rsaKeys, algorithm: rsa(13), hash: 'sha512' },
+  {
+    name: 'Ed25519, which names no hash',
+    makeKeys: () => generateKeyPairSync('ed25519'),
+    algorithm: sequence(objectIdentifier('1.3.101.112')),
+    hash: null,
+  },
 ];
-for (const { name, key, hash } of certificates) {
+for (const { name, makeKeys, algorithm, hash } of certificates) {
   test(`channel binding with a certificate of ${name}`, async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'chaperone-scram-'));
-    const [certFile, keyFile] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
-    const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1'];
-    execFileSync('openssl', ['req', '-x509', '-nodes', '-newkey', ...key, '-days', '2', ...subject, '-out', certFile, '-keyout', keyFile], {
-      stdio: 'ignore',
-    });
-    const [certPem, keyPem] = [readFileSync(certFile, 'utf8'), readFileSync(keyFile, 'utf8')];
-    rmSync(folder, { recursive: true });
+    const keys = makeKeys();
+    const certPem = selfSigned(keys, algorithm, hash);
+    const keyPem = keys.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
     const certificate = new X509Certificate(certPem);
     assert.deepEqual(tlsServerEndPoint(certificate), hash && createHash(hash).update(certificate.raw).digest());
     const server = await startPostgres({ tls: { certPem, keyPem } });

@@ -18,7 +18,6 @@ export const FRONTEND = {
   Sync: 0x53, // S
   Terminate: 0x58, // X
 } as const;
-export type FrontendType = (typeof FRONTEND)[keyof typeof FRONTEND];
 
 /** From the server. */
 export const BACKEND = {
@@ -47,4 +46,3 @@ export const BACKEND = {
   ReadyForQuery: 0x5a, // Z
   RowDescription: 0x54, // T
 } as const;
-export type BackendType = (typeof BACKEND)[keyof typeof BACKEND];

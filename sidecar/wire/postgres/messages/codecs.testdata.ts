@@ -31,7 +31,7 @@ export interface Codec<T> {
 }
 
 /** fast-check's records have no prototype; what decoders give has. */
-function record<T, K extends keyof T = keyof T>(model: { [P in keyof T]: fc.Arbitrary<T[P]> }, requiredKeys?: K[]): fc.Arbitrary<T> {
+function record<T>(model: { [P in keyof T]: fc.Arbitrary<T[P]> }, requiredKeys?: (keyof T)[]): fc.Arbitrary<T> {
   const constraints = requiredKeys ? { noNullPrototype: true, requiredKeys } : { noNullPrototype: true };
   return fc.record(model, constraints) as fc.Arbitrary<T>;
 }
@@ -187,13 +187,13 @@ export const CODECS: readonly Codec<never>[] = [
   }),
   codec({
     name: 'AuthenticationOk',
-    arbitrary: fc.constant({ type: 'AuthenticationOk' } as authentication.Authentication),
+    arbitrary: fc.constant<authentication.Authentication>({ type: 'AuthenticationOk' }),
     encode: authentication.encodeAuthenticationOk,
     decode: authentication.decodeAuthentication,
   }),
   codec({
     name: 'AuthenticationCleartextPassword',
-    arbitrary: fc.constant({ type: 'AuthenticationCleartextPassword' } as authentication.Authentication),
+    arbitrary: fc.constant<authentication.Authentication>({ type: 'AuthenticationCleartextPassword' }),
     encode: authentication.encodeAuthenticationCleartextPassword,
     decode: authentication.decodeAuthentication,
   }),
