@@ -108,7 +108,7 @@ export async function startChaperone(folder: string, server: number, login: Logi
   const child = spawn(process.execPath, args, { stdio: 'ignore' });
   return proxy(
     child,
-    guards.map(({ name }, i) => ({ ...login, password: '', name: `chaperone ${name}`, port: ports[i] ?? 0 })),
+    guards.map(({ name }, i) => ({ ...login, password: 'unused', name: `chaperone ${name}`, port: ports[i] ?? 0 })),
   );
 }
 

@@ -117,6 +117,14 @@ for (const { name, see, denied, held, masked } of VIEWS) {
   });
 }
 
+/** These the sidecar answers itself, because it can't judge them: the words are the server's, the SQLSTATE is that of a denial. */
+for (const { name, see } of VIEWS) {
+  test(`${name} is told what is wrong with a statement that can't be judged`, async () => {
+    assert.match(await see('SELEC 1', stage.guarded), /syntax error at or near \W*SELEC/);
+    assert.match(await see('EXECUTE nothing_prepared(1)', stage.open), /prepared statement \W*nothing_prepared\W* does not exist/);
+  });
+}
+
 async function untilHeld(): Promise<string[]> {
   for (let i = 0; i < 100; i++) {
     const names = await stage.waiting();

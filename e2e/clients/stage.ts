@@ -70,7 +70,7 @@ export async function startStage(): Promise<Stage> {
     if (done.code !== 0) throw new Error(`chaperone approvals ${args.join(' ')}: ${done.stderr}`);
     return done.stdout;
   };
-  // The sidecar logs in with a credential of its own: a password is none, or a token. A hold needs to know who asks.
+  // The sidecar logs in with a credential of its own: a password that is no token is not looked at. A hold needs to know who asks.
   const through = (at: number, database: string, secret: string): Target => ({
     host: '127.0.0.1',
     port: at,
@@ -81,7 +81,7 @@ export async function startStage(): Promise<Stage> {
   return {
     postgres,
     direct,
-    open: through(openPort, 'open', ''),
+    open: through(openPort, 'open', 'unused'),
     guarded: through(guardedPort, 'guarded', alice),
     waiting: async () => namesIn(await approvals('ls', '-o', 'json')),
     approve: async (name) => void (await approvals('approve', name, '--reason', 'looked at it')),

@@ -40,8 +40,6 @@ cursor.execute("SELECT count(*) FROM orders")
 show("rolled back", cursor.fetchone())
 failing(cursor, "SELECT nothing FROM customers")
 connection.rollback()
-failing(cursor, "SELECT 'unfinished")
-connection.rollback()
 
 cursor.execute("CREATE TEMP TABLE pairs (a int, b text)")
 extras.execute_values(cursor, "INSERT INTO pairs VALUES %s", [(i, "b" * i) for i in range(250)], page_size=100)
