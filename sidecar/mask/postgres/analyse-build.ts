@@ -6,6 +6,7 @@ import { classifySetting } from '#sidecar/wire/postgres/sql/settings.ts';
 import type { AnalyseInput, Analysis, Effects, Refusal } from './analyse.ts';
 import { changesParser, effectsOf, effectsOfRun, mergeEffects, NO_EFFECTS } from './analyse-effects.ts';
 import { type Names, runsNamed, toStatement } from './analyse-facts.ts';
+import type { Edit } from './analyse-shape.ts';
 import type { Resolver } from './resolve.ts';
 import { resolveRelation } from './resolve.ts';
 import { rewriteMasked } from './rewrite.ts';
@@ -15,6 +16,8 @@ import type { MaskedCatalog } from './world.ts';
 
 export interface Built {
   readonly analysis: Analysis;
+  /** How the text was rewritten, in order. */
+  readonly edits: readonly Edit[];
   /** It runs a prepared statement or a cursor, so the answer holds for this moment only. */
   readonly dependsOnNames: boolean;
 }
@@ -30,13 +33,13 @@ export function buildAnalysis(input: AnalyseInput, world: MaskedCatalog | null, 
     const why = deep
       ? refusal('Unparsable', 'the statement is nested too deeply')
       : refusal('NotSupported', 'the statement could not be analysed');
-    return { analysis: notRead(input, basis, why), dependsOnNames: false };
+    return { analysis: notRead(input, basis, why), edits: [], dependsOnNames: false };
   }
 }
 
 function build(input: AnalyseInput, world: MaskedCatalog | null, basis: string, depth: number): Built {
   const parsed = parseSql(input.sql);
-  if (!parsed.ok) return { analysis: notRead(input, basis, refusal('Unparsable', parsed.message)), dependsOnNames: false };
+  if (!parsed.ok) return { analysis: notRead(input, basis, refusal('Unparsable', parsed.message)), edits: [], dependsOnNames: false };
   const all = parsed.statements.map((statement) => readFacts(statement.stmt));
   const { searchPath, database } = input.state;
   const at: Resolver | null = world === null ? null : { catalog: world.catalog, searchPath, database };
@@ -67,10 +70,13 @@ function build(input: AnalyseInput, world: MaskedCatalog | null, basis: string, 
   const touches =
     input.mask.active && (refused !== null || runs.some((run) => run.analysis?.touchesMasked === true) || touchesAny(world, at, all));
   let sent = input.sql;
+  let edits: readonly Edit[] = [];
   if (refused === null && touches && world !== null && at !== null) {
     const rewritten = rewriteMasked(world, at, input.sql, all);
-    if (rewritten.ok) sent = rewritten.sql;
-    else refused = rewritten.refusal;
+    if (rewritten.ok) {
+      sent = rewritten.sql;
+      edits = rewritten.edits;
+    } else refused = rewritten.refusal;
   }
   const analysis = finish(input, basis, {
     statements,
@@ -83,7 +89,7 @@ function build(input: AnalyseInput, world: MaskedCatalog | null, basis: string, 
     effects: mergeEffects(effects),
     isEmpty: all.length === 0,
   });
-  return { analysis, dependsOnNames: all.some((facts) => runsNamed(facts) !== null) };
+  return { analysis, edits, dependsOnNames: all.some((facts) => runsNamed(facts) !== null) };
 }
 
 interface Run {
@@ -164,7 +170,11 @@ function carriesPassword(sql: string): boolean {
 type Judged = Omit<Analysis, 'sql' | 'basis' | 'recorded' | 'recordedSent'>;
 
 function finish(input: AnalyseInput, basis: string, judged: Judged): Analysis {
-  const { sql } = input;
+  return forText(judged, basis, input.sql);
+}
+
+/** The same judgement of a text that only differs in integers. */
+export function forText(judged: Judged, basis: string, sql: string): Analysis {
   const hidden = judged.touchesMasked || judged.passwords;
   return {
     ...judged,

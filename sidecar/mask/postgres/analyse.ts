@@ -2,7 +2,8 @@
 import type { SqlStatement } from '#crds/policy/action.ts';
 import type { MaskPolicy } from '#crds/policy/mask.ts';
 import { loadParser } from '#sidecar/wire/postgres/sql/parse.ts';
-import { buildAnalysis } from './analyse-build.ts';
+import { buildAnalysis, forText } from './analyse-build.ts';
+import { rewriteLike, type ShapedAnalysis, shapeOf } from './analyse-shape.ts';
 import type { Catalog } from './catalog.ts';
 import { MaskedCatalog } from './world.ts';
 
@@ -108,6 +109,7 @@ interface Context {
   readonly world: MaskedCatalog | null;
   readonly basis: string;
   readonly answers: Map<string, Analysis>;
+  readonly shapes: Map<string, ShapedAnalysis>;
   characters: number;
 }
 
@@ -120,8 +122,16 @@ export function newAnalyser(): Analyser {
     const context = contextOf(contexts, input);
     const known = context.answers.get(input.sql);
     if (known !== undefined) return known;
-    const { analysis, dependsOnNames } = buildAnalysis(input, context.world, context.basis);
-    if (!dependsOnNames) remember(context, analysis);
+    const shape = shapeOf(input.sql);
+    const alike = shape === null ? undefined : context.shapes.get(shape.key);
+    if (shape !== null && alike !== undefined) {
+      const sent = alike.edits.length === 0 ? input.sql : rewriteLike(alike, shape, input.sql);
+      return forText({ ...alike.analysis, sent }, context.basis, input.sql);
+    }
+    const { analysis, dependsOnNames, edits } = buildAnalysis(input, context.world, context.basis);
+    if (dependsOnNames) return analysis;
+    remember(context, analysis);
+    if (shape !== null && analysis.refusal === null) rememberShape(context, { analysis, shape, edits });
     return analysis;
   };
 }
@@ -154,6 +164,7 @@ function contextOf(contexts: Context[], input: AnalyseInput): Context {
     world: catalog === null ? null : new MaskedCatalog(catalog, mask),
     basis: JSON.stringify([catalog?.version ?? null, state.searchPath, state.database, mask.active, mask.key]),
     answers: new Map(),
+    shapes: new Map(),
     characters: 0,
   };
   contexts.unshift(context);
@@ -165,6 +176,16 @@ function isFor(context: Context, { catalog, state, mask }: AnalyseInput): boolea
   if (context.catalog !== catalog || context.maskKey !== mask.key || context.maskActive !== mask.active) return false;
   if (context.database !== state.database || context.searchPath.length !== state.searchPath.length) return false;
   return context.searchPath.every((schema, index) => schema === state.searchPath[index]);
+}
+
+const MAX_SHAPES = 1024;
+
+function rememberShape(context: Context, shaped: ShapedAnalysis): void {
+  context.shapes.set(shaped.shape.key, shaped);
+  for (const key of context.shapes.keys()) {
+    if (context.shapes.size <= MAX_SHAPES) return;
+    context.shapes.delete(key);
+  }
 }
 
 /** The oldest go first. */

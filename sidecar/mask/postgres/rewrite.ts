@@ -7,19 +7,16 @@ import { type Fields, fields, isFields, list, numeric, text } from '#sidecar/wir
 import type { RelationFact, StatementFacts } from '#sidecar/wire/postgres/sql/facts.ts';
 import { COMMENT_TOKENS, parseSql, scanSql, TOKEN, type Token } from '#sidecar/wire/postgres/sql/parse.ts';
 import type { Refusal } from './analyse.ts';
+import type { Edit } from './analyse-shape.ts';
 import type { Relation } from './catalog.ts';
 import { type Resolver, resolveRelation } from './resolve.ts';
 import { maskExpression, quoteIdentifier } from './rewrite-expression.ts';
 import { QUALIFIED, sameButForReplaced } from './rewrite-verify.ts';
 import type { MaskedCatalog } from './world.ts';
 
-export type Rewritten = { readonly ok: true; readonly sql: string } | { readonly ok: false; readonly refusal: Refusal };
-
-interface Edit {
-  readonly start: number;
-  readonly end: number;
-  readonly text: string;
-}
+export type Rewritten =
+  | { readonly ok: true; readonly sql: string; readonly edits: readonly Edit[] }
+  | { readonly ok: false; readonly refusal: Refusal };
 
 const MAX_VIEW_DEPTH = 16;
 
@@ -49,18 +46,17 @@ export function rewriteMasked(
         continue;
       }
       if (fact.sampled) return refuse(`TABLESAMPLE of ${relation.name}, which has masked columns`);
-      const source = sourceOf(world, relation, fact.node.inh !== true, depth);
+      const source = world.source(relation, fact.node.inh !== true, () => makeSource(world, relation, fact.node.inh !== true, depth));
       if (!source.ok) return source;
-      const tree = subqueryOf(source.sql);
-      if (tree === null) return refuse(`the masks of ${relation.name} give no sub-select`);
       tokens ??= scanSql(sql);
       const edit = tokens === null ? null : editFor(tokens, fact, source.sql);
       if (edit === null) return refuse(`the reference to ${relation.name} can't be found in the text`);
-      replaced.set(fact.node, tree);
+      replaced.set(fact.node, source.tree);
       edits.push(edit);
     }
   }
-  if (edits.length === 0) return { ok: true, sql };
+  if (edits.length === 0) return { ok: true, sql, edits };
+  edits.sort((left, right) => left.start - right.start);
   const out = splice(sql, edits);
   const again = out === null ? null : parseSql(out);
   if (out === null || again === null || !again.ok || again.statements.length !== statements.length) {
@@ -71,22 +67,32 @@ export function rewriteMasked(
   if (!statements.every(isSame)) {
     return refuse('the rewritten statement is not the same but for the masks');
   }
-  return { ok: true, sql: out };
+  return { ok: true, sql: out, edits };
+}
+
+/** The sub-select that stands for a relation, and its tree, to be found again in the rewritten text. */
+export type Source = { readonly ok: true; readonly sql: string; readonly tree: Fields } | { readonly ok: false; readonly refusal: Refusal };
+
+function makeSource(world: MaskedCatalog, relation: Relation, only: boolean, depth: number): Source {
+  const made = sourceOf(world, relation, only, depth);
+  if (typeof made !== 'string') return made;
+  const tree = subqueryOf(made);
+  return tree === null ? refuse(`the masks of ${relation.name} give no sub-select`) : { ok: true, sql: made, tree };
 }
 
 /** `(SELECT … FROM …)`. */
-function sourceOf(world: MaskedCatalog, relation: Relation, only: boolean, depth: number): Rewritten {
+function sourceOf(world: MaskedCatalog, relation: Relation, only: boolean, depth: number): string | Refused {
   const masks = world.maskedColumns(relation);
   if (relation.kind !== 'View') {
     const name = `${quoteIdentifier(relation.schema)}.${quoteIdentifier(relation.name)}`;
-    return { ok: true, sql: selectMasked(world, relation, masks, `${only ? 'ONLY ' : ''}${name}`) };
+    return selectMasked(world, relation, masks, `${only ? 'ONLY ' : ''}${name}`);
   }
   const body = world.viewBody(relation);
   if (body === null) return refuse(`the definition of view ${relation.name} can't be read`);
   const inside: Resolver = { catalog: world.catalog, searchPath: ['pg_catalog'], database: '' };
   const inner = rewriteMasked(world, inside, body.definition, [body.facts], depth + 1);
-  if (!inner.ok || masks.size === 0) return inner.ok ? { ok: true, sql: `(${inner.sql})` } : inner;
-  return { ok: true, sql: selectMasked(world, relation, masks, `(${inner.sql})`) };
+  if (!inner.ok) return inner;
+  return masks.size === 0 ? `(${inner.sql})` : selectMasked(world, relation, masks, `(${inner.sql})`);
 }
 
 function selectMasked(world: MaskedCatalog, relation: Relation, masks: ReadonlyMap<string, ColumnMask>, from: string): string {
@@ -98,7 +104,6 @@ function selectMasked(world: MaskedCatalog, relation: Relation, masks: ReadonlyM
   return `(SELECT ${columns.join(', ')} FROM ${from} AS m)`;
 }
 
-/** The tree of a generated sub-select, to be found again in the rewritten text. */
 function subqueryOf(source: string): Fields | null {
   const parsed = parseSql(`SELECT FROM ${source} AS x`);
   if (!parsed.ok || parsed.statements.length !== 1) return null;
@@ -140,7 +145,7 @@ function splice(sql: string, edits: readonly Edit[]): string | null {
   const bytes = Buffer.from(sql);
   let out = '';
   let at = 0;
-  for (const edit of edits.toSorted((left, right) => left.start - right.start)) {
+  for (const edit of edits) {
     if (edit.start < at || edit.end > bytes.length) return null;
     out += bytes.toString('utf8', at, edit.start) + edit.text;
     at = edit.end;
@@ -148,6 +153,11 @@ function splice(sql: string, edits: readonly Edit[]): string | null {
   return out + bytes.toString('utf8', at);
 }
 
-function refuse(message: string): Rewritten & { ok: false } {
+interface Refused {
+  readonly ok: false;
+  readonly refusal: Refusal;
+}
+
+function refuse(message: string): Refused {
   return { ok: false, refusal: { code: 'NotRewritable', message } };
 }

@@ -4,6 +4,7 @@ import { readFacts, type StatementFacts } from '#sidecar/wire/postgres/sql/facts
 import { parseSql } from '#sidecar/wire/postgres/sql/parse.ts';
 import type { Catalog, Relation } from './catalog.ts';
 import { FIRST_USER_OID } from './catalog-queries.ts';
+import type { Source } from './rewrite.ts';
 
 export interface ViewBody {
   readonly definition: string;
@@ -17,6 +18,7 @@ export class MaskedCatalog {
   readonly #touches = new Map<number, boolean>();
   readonly #reached = new Map<number, readonly Relation[]>();
   readonly #bodies = new Map<number, ViewBody | null>();
+  readonly #sources = new Map<string, Source>();
 
   constructor(catalog: Catalog, mask: MaskPolicy) {
     this.catalog = catalog;
@@ -78,6 +80,16 @@ export class MaskedCatalog {
     const body = readBody(relation);
     this.#bodies.set(relation.oid, body);
     return body;
+  }
+
+  /** What stands for a relation in a rewritten statement; made once. */
+  source(relation: Relation, only: boolean, make: () => Source): Source {
+    const key = `${relation.oid}${only ? ' only' : ''}`;
+    const known = this.#sources.get(key);
+    if (known !== undefined) return known;
+    const made = make();
+    if (made.ok) this.#sources.set(key, made);
+    return made;
   }
 
   #touchesOid(oid: number): boolean {

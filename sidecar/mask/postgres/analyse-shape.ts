@@ -1,0 +1,72 @@
+/**
+ * Statements that differ in integers alone have one analysis: clients of the simple protocol write their values into the text.
+ * Only for plain texts, where an integer can be told from everything else without a parser: printable ASCII, no quote, dollar,
+ * backslash or comment. Integers that are equal stay equal, so that `n + 1 = n + 1` keeps its meaning.
+ */
+import type { Analysis } from './analyse.ts';
+
+export interface Shape {
+  readonly key: string;
+  /** Start and end of each integer. */
+  readonly spans: readonly (readonly [number, number])[];
+}
+
+export interface Edit {
+  /** Byte offsets into the text. */
+  readonly start: number;
+  readonly end: number;
+  readonly text: string;
+}
+
+/** An analysis of one text of the shape, and how that text was rewritten. */
+export interface ShapedAnalysis {
+  readonly analysis: Analysis;
+  readonly shape: Shape;
+  readonly edits: readonly Edit[];
+}
+
+const MAX_LENGTH = 1024;
+const BEGINS = /^\s*(?:select|insert|update|delete)\s/i;
+const NOT_PLAIN = /[^\t\n\r -~]|['"$\\`]|--|\/\*/;
+// At most nine digits: more may be another token to the grammar.
+const INTEGER = /(?<![\w.])\d{1,9}(?![\w.])/g;
+
+/** Null for a text that is not plain, or holds no integer. */
+export function shapeOf(sql: string): Shape | null {
+  if (sql.length > MAX_LENGTH || !BEGINS.test(sql) || NOT_PLAIN.test(sql)) return null;
+  const seen = new Map<string, number>();
+  const spans: [number, number][] = [];
+  let key = '';
+  let at = 0;
+  for (const match of sql.matchAll(INTEGER)) {
+    const [digits] = match;
+    const number = seen.get(digits) ?? seen.size;
+    seen.set(digits, number);
+    key += `${sql.slice(at, match.index)}\0${number}\0`;
+    at = match.index + digits.length;
+    spans.push([match.index, at]);
+  }
+  return spans.length === 0 ? null : { key: key + sql.slice(at), spans };
+}
+
+/** The text of the same shape, rewritten as the one that was analysed. */
+export function rewriteLike(known: ShapedAnalysis, shape: Shape, sql: string): string {
+  let out = '';
+  let at = 0;
+  for (const edit of known.edits) {
+    const start = moved(known.shape, shape, edit.start);
+    out += sql.slice(at, start) + edit.text;
+    at = moved(known.shape, shape, edit.end);
+  }
+  return out + sql.slice(at);
+}
+
+/** Where an offset between the integers of one text lies in another of its shape. */
+function moved(from: Shape, to: Shape, offset: number): number {
+  let shift = 0;
+  for (const [index, span] of from.spans.entries()) {
+    if (span[1] > offset) break;
+    shift = (to.spans[index]?.[1] ?? 0) - span[1];
+  }
+  return offset + shift;
+}
