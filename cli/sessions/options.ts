@@ -36,6 +36,6 @@ export interface VerifyOptions extends SessionsOptions {
   readonly publicKeys: readonly string[];
   /** 64 hex digits, as `verify` and the recorder print them. */
   readonly expectHead?: string;
-  /** Only this session (and all ledgers). */
+  /** Only sessions whose ID begins so (and all ledgers). */
   readonly session?: string;
 }

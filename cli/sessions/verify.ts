@@ -64,7 +64,8 @@ function look(options: VerifyOptions, platform: Platform): Verification {
   const folder = openFolder(options.dir);
   const ledgers = verifyLedgers(folder.ledgers, platform, options.expectHead);
   const places = folder.sessions.map((session) => session.place);
-  const wanted = folder.sessions.filter(({ place }) => options.session === undefined || place.session === options.session);
+  const isWanted = (session: string | undefined) => options.session === undefined || session?.startsWith(options.session) === true;
+  const wanted = folder.sessions.filter(({ place }) => isWanted(place.session));
   const findings: Finding[] = [...ledgers.findings, ...unknownFiles(folder), ...duplicatedSessions(places)];
   let segments = 0;
   let events = 0;
@@ -75,8 +76,8 @@ function look(options: VerifyOptions, platform: Platform): Verification {
     events += report.segments.reduce((sum, segment) => sum + segment.events, 0);
   }
   const missing = missingSessions(ledgers, new Set(places.map((place) => place.session)));
-  findings.push(...missing.filter((one) => options.session === undefined || one.session === options.session));
-  if (options.session !== undefined && wanted.length === 0 && !ledgers.accounts.has(options.session))
+  findings.push(...missing.filter((one) => isWanted(one.session)));
+  if (wanted.length === 0 && options.session !== undefined && ![...ledgers.accounts.keys()].some(isWanted))
     findings.push({ code: 'SessionMissing', severity: 'error', message: `there is no session ${options.session}, and no ledger has it` });
   const ok = !findings.some((finding) => finding.severity === 'error');
   return { ok, sessions: wanted.length, segments, events, heads: ledgers.heads, completeTo: ledgers.proven, findings };

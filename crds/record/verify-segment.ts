@@ -56,7 +56,8 @@ export function verifySegment(
     return nothing;
   }
   const sha256 = platform.sha256(bytes);
-  if (state === 'open' && linesOf(bytes).next().value?.whole !== true) {
+  const [first] = linesOf(bytes);
+  if (state === 'open' && first?.whole !== true) {
     say('LineTorn', 'the segment was just begun: its header is not whole', { severity: 'warning' });
     return { ...nothing, sha256, after: before };
   }

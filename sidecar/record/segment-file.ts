@@ -124,7 +124,7 @@ export class SegmentFile {
   finish(): FinishedSegment | null {
     const closeNow = () => close(this.#fd, () => {});
     if (this.#running === null) closeNow();
-    else Promise.allSettled([this.#running, this.#next]).then(closeNow);
+    else void Promise.allSettled([this.#running, this.#next]).then(closeNow);
     if (this.#events === 0) return null;
     const { place, segment } = this.#start;
     const { openFile, sealedFile } = this.#files;
