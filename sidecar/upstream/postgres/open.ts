@@ -38,7 +38,8 @@ export async function openPostgres(options: DialOptions & { readonly tls: Upstre
 /** The one byte; -1 where more came with it: bytes from before the handshake must not be taken for the server's (CVE-2021-23222). */
 async function answerToSslRequest(socket: Socket, timeoutMs: number, signal: AbortSignal | undefined): Promise<number> {
   const timeout = AbortSignal.timeout(Math.max(1, timeoutMs));
-  const given = signal ? AbortSignal.any([signal, timeout]) : timeout;
+  const answered = new AbortController();
+  const given = AbortSignal.any([timeout, answered.signal, ...(signal ? [signal] : [])]);
   try {
     for (;;) {
       const bytes = socket.read() as Buffer | null;
@@ -52,5 +53,8 @@ async function answerToSslRequest(socket: Socket, timeoutMs: number, signal: Abo
     if (signal?.aborted) throw new UpstreamError('aborted', 'connecting was given up');
     if (timeout.aborted) throw new UpstreamError('timeout', 'the target did not answer the request for TLS in time');
     throw new UpstreamError('closed', 'the target closed the connection at the request for TLS');
+  } finally {
+    // Takes the listeners off that are still waiting.
+    answered.abort();
   }
 }
