@@ -14,6 +14,7 @@ import { unitsOf, type Weighed, weigh } from './weigh.ts';
 interface View {
   readonly enforced: readonly CompiledPolicy[];
   readonly audited: readonly CompiledPolicy[];
+  readonly limits: SnapshotLimits;
 }
 
 interface Opinion {
@@ -34,7 +35,8 @@ export function compileResource(resource: SnapshotResource, problem: (message: s
     const known = views.get(principals);
     if (known !== undefined) return known;
     const meant = policies.filter((policy) => meansAny(policy.subjects, principals));
-    const view = { enforced: meant.filter(({ mode }) => mode === 'Enforce'), audited: meant.filter(({ mode }) => mode === 'Audit') };
+    const enforced = meant.filter(({ mode }) => mode === 'Enforce');
+    const view = { enforced, audited: meant.filter(({ mode }) => mode === 'Audit'), limits: strictestLimits(enforced) };
     views.set(principals, view);
     return view;
   }
@@ -68,7 +70,7 @@ export function compileResource(resource: SnapshotResource, problem: (message: s
   return {
     resource,
     judge,
-    limits: (principals) => strictestLimits(viewOf(principals).enforced),
+    limits: (principals) => viewOf(principals).limits,
     masking: compileMasking(resource.masking),
     namesMatter: policies.some((policy) => policy.rules.some((rule) => rule.namesMatter)),
   };

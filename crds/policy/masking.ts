@@ -46,7 +46,8 @@ function maskingFor(
   return {
     active: rules.length > 0,
     column(schema, relation, column) {
-      const key = JSON.stringify([schema, relation, column]);
+      // No name of PostgreSQL holds a NUL.
+      const key = `${schema}\0${relation}\0${column}`;
       const known = masks.get(key);
       if (known !== undefined) return known;
       const covering = entries.filter(({ parts }) => parts[0]?.(schema) && parts[1]?.(relation) && parts[2]?.(column));
