@@ -55,7 +55,9 @@ export class NodeStream implements ByteStream {
   write(bytes: Uint8Array): boolean {
     if (this.#closed || this.#duplex.destroyed) return true;
     const more = this.#duplex.write(bytes);
-    if (this.#duplex.writableLength > 0) noteQueued();
+    // Node says false for every large chunk, also for one that the kernel took at once.
+    if (this.#duplex.writableLength === 0) return true;
+    noteQueued();
     return more;
   }
 

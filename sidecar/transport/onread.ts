@@ -93,7 +93,9 @@ export class OnReadSocket implements ByteStream {
   write(bytes: Uint8Array): boolean {
     if (this.#closed || this.socket.destroyed) return true;
     const more = this.socket.write(bytes);
-    if (this.socket.writableLength > 0) noteQueued();
+    // Node says false for every large chunk, also for one that the kernel took at once.
+    if (this.socket.writableLength === 0) return true;
+    noteQueued();
     return more;
   }
 

@@ -5,7 +5,7 @@ export interface StreamHandlers {
    * ByteStream's `write` within the call are safe.
    */
   data(chunk: Buffer): void;
-  /** Everything written has left: after `write` gave false. */
+  /** Everything written has left: after `write` gave false. It may also come when nobody waits. */
   drained(): void;
   /** The peer will send no more. Writing still works. */
   ended(): void;
