@@ -88,6 +88,10 @@ function flip(file: string, at: number): void {
   writeFileSync(file, bytes);
 }
 
+function bodyAt(file: string): number {
+  return 8 + readFileSync(file).readUInt32LE(4);
+}
+
 interface Case {
   readonly name: string;
   readonly spoil: (copy: Copy) => void;
@@ -103,8 +107,24 @@ interface Case {
 const CASES: readonly Case[] = [
   { name: 'a bit flipped in a header', spoil: (c) => flip(c.segment(0, 2), 60), code: 'BytesChanged', session: 0, segment: 2 },
   { name: 'a bit flipped in the first byte', spoil: (c) => flip(c.segment(0, 2), 0), code: 'HeaderInvalid', session: 0, segment: 2 },
-  { name: 'a bit flipped in the events', spoil: (c) => flip(c.segment(0, 2), 900), code: 'BytesChanged', session: 0, segment: 2 },
-  { name: 'a bit flipped in a signature', spoil: (c) => flip(c.segment(0, 2), -9), code: 'SealInvalid', session: 0, segment: 2 },
+  {
+    name: 'a bit flipped in the events',
+    spoil: (c) => flip(c.segment(0, 2), bodyAt(c.segment(0, 2)) + 40),
+    code: 'BytesChanged',
+    session: 0,
+    segment: 2,
+  },
+  {
+    name: 'a digit changed in a signature',
+    spoil: (c) => {
+      const bytes = readFileSync(c.segment(0, 2));
+      bytes.write(bytes.at(-9) === 0x30 ? '1' : '0', bytes.length - 9);
+      writeFileSync(c.segment(0, 2), bytes);
+    },
+    code: 'SignatureInvalid',
+    session: 0,
+    segment: 2,
+  },
   { name: 'a bit flipped in a seal’s numbers', spoil: (c) => flip(c.segment(1, 1), -300), code: 'SegmentChanged', session: 1, segment: 1 },
   {
     name: 'an event changed, the segment compressed again',
