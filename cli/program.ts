@@ -1,4 +1,4 @@
-import { Command, CommanderError, Option } from 'commander';
+import { Command, CommanderError, Help, Option } from 'commander';
 import { decideApproval, listApprovals } from './commands/approvals.ts';
 import { compile } from './commands/compile.ts';
 import { run } from './commands/run.ts';
@@ -70,6 +70,7 @@ function build(io: Io, done: (code: number) => void): Command {
     .version(`chaperone ${version} (${commit ?? 'dev'})`, '--version')
     .exitOverride()
     .configureOutput({ writeOut: (text) => void io.stdout.write(text), writeErr: (text) => void io.stderr.write(text) })
+    .configureHelp({ optionDescription: (option) => new Help().optionDescription(option).replace(/ ?\(default: (\[\]|"")\)/, '') })
     .showHelpAfterError('(--help shows how it is used)')
     .addHelpText('after', EXIT_CODES);
   const command = (name: string, description: string, examples: readonly string[], parent = program): Command =>

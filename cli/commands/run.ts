@@ -5,10 +5,12 @@ import { readIssuers } from '#sidecar/identity/read-issuers.ts';
 import type { Log } from '#sidecar/pipeline.ts';
 import { addressText, parseListens, parsePort, parseWorkload } from '#sidecar/start/address.ts';
 import { refuseUnknownListens, type Sidecar, type SidecarOptions, startSidecar } from '#sidecar/start.ts';
+import { lineWriter } from '#sidecar/telemetry/line-writer.ts';
 import { createLog } from '#sidecar/telemetry/log.ts';
 import { verdictJson, verdictText } from '#sidecar/telemetry/verdict-line.ts';
 import { CliError, EXIT, usageError } from '../exit.ts';
 import { Generations } from '../folder/generations.ts';
+import { missingSecrets } from '../folder/missing-secrets.ts';
 import { problemText } from '../folder/objects.ts';
 import { type FolderOptions, type FolderRead, type FolderState, loadFolder, watchFolder } from '../folder/source.ts';
 import type { Io } from '../io.ts';
@@ -38,8 +40,9 @@ export async function run(options: RunOptions, io: Io): Promise<number> {
   const { resources } = first.state.snapshot;
   parsing(() => refuseUnknownListens(settings.sidecar.listen ?? new Map(), resources));
 
+  const lines = lineWriter(io.stdout);
   const onVerdict: NonNullable<SidecarOptions['onVerdict']> = (line) =>
-    void io.stdout.write(options.output === 'json' ? verdictJson(line) : verdictText(line, io.color.stdout));
+    lines.write(options.output === 'json' ? verdictJson(line) : verdictText(line, io.color.stdout));
   const stop = new Promise<void>((resolve) => io.onStop(resolve));
   const sidecar = await startSidecar({ ...settings.sidecar, log, onVerdict, now: io.now });
   try {
@@ -52,6 +55,7 @@ export async function run(options: RunOptions, io: Io): Promise<number> {
     await sidecar.drain(settings.drainMs);
   } finally {
     await sidecar.close();
+    lines.flush();
   }
   return EXIT.ok;
 }
@@ -90,6 +94,7 @@ function issuersOf(file: string): TokenIssuer[] {
 
 async function publish(sidecar: Sidecar, state: FolderState, log: Log): Promise<void> {
   for (const warning of state.warnings) log.warn({}, problemText(warning));
+  for (const missing of missingSecrets(state.snapshot, state.secrets)) log.warn({}, missing);
   const result = await sidecar.publish(state.snapshot, state.secrets);
   if (!result.ok) throw new CliError(`the policy was refused (${result.code}): ${result.problems.join('; ')}`);
   for (const problem of result.problems) log.warn({}, problem);
