@@ -86,7 +86,7 @@ export async function startChaperone(folder: string, server: number, login: Logi
   await writeFile(
     join(manifests, 'all.yaml'),
     manifestsFor(server, login, guards)
-      .map((m) => stringify(m))
+      .map((m) => stringify(m, { aliasDuplicateObjects: false }))
       .join('---\n'),
     { mode: 0o600 },
   );
@@ -105,7 +105,7 @@ export async function startChaperone(folder: string, server: number, login: Logi
     ...listen,
   ];
   // Its lines, one for each verdict, go where a service manager would take them.
-  const child = spawn(process.execPath, args, { stdio: 'ignore' });
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'] });
   return proxy(
     child,
     guards.map(({ name }, i) => ({ ...login, password: 'unused', name: `chaperone ${name}`, port: ports[i] ?? 0 })),
@@ -159,6 +159,8 @@ async function proxy(child: ChildProcess, targets: readonly Omit<Target, 'pid'>[
   const kill = () => child.kill('SIGKILL');
   process.once('exit', kill);
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  let said = '';
+  child.stderr?.on('data', (chunk: Buffer) => (said = (said + chunk.toString()).slice(-4000)));
   const stop = async () => {
     child.kill('SIGTERM');
     await Promise.race([ended, sleep(5000)]);
@@ -170,7 +172,7 @@ async function proxy(child: ChildProcess, targets: readonly Omit<Target, 'pid'>[
       if (i < 400 && child.exitCode === null) await sleep(25);
       else {
         await stop();
-        throw new Error(`${name} does not listen on port ${port}`);
+        throw new Error(`${name} does not listen on port ${port}: ${said}`);
       }
     }
   }

@@ -45,7 +45,7 @@ export async function startStage(): Promise<Stage> {
   await writeFile(
     join(manifests, 'all.yaml'),
     manifestsFor(postgres.port, password)
-      .map((manifest) => stringify(manifest))
+      .map((manifest) => stringify(manifest, { aliasDuplicateObjects: false }))
       .join('---\n'),
     { mode: 0o600 },
   );
