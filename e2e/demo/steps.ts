@@ -91,7 +91,7 @@ export async function showApproval(stage: Stage): Promise<void> {
   const update = client.query(text).catch((error: unknown) => error as Error);
   const notice = await Promise.race([noticed, update.then((result) => (result instanceof Error ? result.message : 'it did not wait'))]);
   line(`NOTICE: ${notice}`);
-  const name = /approval (\S+)/.exec(notice)?.[1] ?? 'none';
+  const name = /waiting for approval (\S+)/.exec(notice)?.[1] ?? 'none';
   check('the client is told the name of the request', name !== 'none');
   const listed = await chaperone(['approvals', 'ls', '--state', stage.state, '--token-file', stage.tokens.bob.file]);
   typed('chaperone approvals ls');

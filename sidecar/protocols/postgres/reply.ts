@@ -27,6 +27,8 @@ export function heldNotice(name: string, verdict: Verdict, waitSeconds: number):
 
 function hintFor(verdict: Verdict): string {
   switch (verdict.code) {
+    case 'DeniedByRule':
+      return 'Policy forbids this. "chaperone simulate" shows each rule that was looked at.';
     case 'NoRuleMatches':
     case 'NoPolicyForSubject':
       return 'What no rule allows is denied. "chaperone simulate" shows each rule that was looked at.';
