@@ -6,6 +6,8 @@ import type { Weighed } from './weigh.ts';
 
 const MAX_POLICIES_NAMED = 3;
 const MAX_NAME_LENGTH = 130;
+/** Kinds that nobody expects to write: that one may (through a function, a lock) is worth a word. */
+const READING: ReadonlySet<string> = new Set(['Select', 'Explain', 'Cursor', 'Show', 'Prepare', 'Execute']);
 
 /** What no rule covers, told by the rule that came closest: kinds, methods and names, never a value of the command. */
 export function whatIsNotCovered(weighed: Weighed, policies: readonly CompiledPolicy[], input: ConditionInput): string {
@@ -21,7 +23,7 @@ export function whatIsNotCovered(weighed: Weighed, policies: readonly CompiledPo
       if (GAPS.indexOf(gap.at) > GAPS.indexOf(closest.at)) closest = gap;
     }
   }
-  return describe(closest, subjectOf(input.action, unit.statement));
+  return describe(closest, subjectOf(input.action, unit.statement, closest.at));
 }
 
 export function isUncovered(weighed: Weighed, index: number, session: boolean): boolean {
@@ -30,10 +32,13 @@ export function isUncovered(weighed: Weighed, index: number, session: boolean): 
 }
 
 /** What the client would call it: its method, or the kinds of statement in it. */
-function subjectOf(action: Action, statement: SqlStatement | null): string {
+function subjectOf(action: Action, statement: SqlStatement | null, at: Gap['at']): string {
   if (statement === null) return action.type === 'http' ? `method ${printable(action.method)}` : 'opening a session';
   const kinds = [...new Set([statement.kind, ...statement.kinds])];
-  return kinds.length === 1 ? `statement kind ${statement.kind}` : `statement kinds ${kinds.join(', ')}`;
+  const named = kinds.length === 1 ? `statement kind ${statement.kind}` : `statement kinds ${kinds.join(', ')}`;
+  if (at === 'access' && statement.access === 'Read') return `${named}, which only reads`;
+  const surprises = statement.access === 'Write' && kinds.every((kind) => READING.has(kind));
+  return surprises || at === 'access' ? `${named}, which may write` : named;
 }
 
 function describe(gap: Gap, subject: string): string {
@@ -41,9 +46,8 @@ function describe(gap: Gap, subject: string): string {
     case 'protocol':
     case 'method':
     case 'kind':
-      return subject;
     case 'access':
-      return `${subject} with this access`;
+      return subject;
     case 'where':
       return `${subject} with a WHERE`;
     case 'host':
@@ -55,7 +59,7 @@ function describe(gap: Gap, subject: string): string {
     case 'function':
       return `function ${nameText(gap.name)}`;
     case 'unnamed':
-      return `${subject}, which writes and names nothing that is listed`;
+      return `${subject} that writes and names nothing that is listed`;
     case 'condition':
       return `${subject} under its condition`;
     default:

@@ -158,7 +158,7 @@ const NOT_MET = {
   protocol: 'it is about another protocol',
   kind: 'no statement kind in it is listed',
   method: 'the method is not listed',
-  access: 'its access is the other one',
+  access: 'its access is not the one that the rule asks for',
   where: 'no WHERE is missing',
   host: 'the host is not listed',
   path: 'the path is not listed',
