@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { SqlStatement } from './action.ts';
@@ -164,4 +165,14 @@ test('never throws, whatever the text', () => {
     ),
     { numRuns: 500 },
   );
+});
+
+test('every example of docs/conditions.md compiles', () => {
+  const page = readFileSync(new URL('../../docs/conditions.md', import.meta.url), 'utf8');
+  const examples = [...page.matchAll(/```cel\n([^`]*)```/g)].map(([, text = '']) => text.trim());
+  assert.ok(examples.length >= 5);
+  for (const text of examples) {
+    const compiled = compileCondition(text);
+    assert.ok(compiled.ok, compiled.ok ? '' : `${text}: ${compiled.message}`);
+  }
 });
