@@ -25,8 +25,8 @@ export interface Condition {
 export type CompiledCondition = { readonly ok: true; readonly condition: Condition } | { readonly ok: false; readonly message: string };
 
 export const MAX_CONDITION_LENGTH = 1024;
-/** Steps; a million take about 0.3 seconds. */
-export const MAX_CONDITION_COST = 400_000;
+/** Steps; so many take up to 0.2 seconds with the largest input. */
+export const MAX_CONDITION_COST = 250_000;
 /** The parser recurses, and is slow on deep nesting. */
 const MAX_BRACKETS = 64;
 const NAMES = /\b(reads|writes|reached|functions|access)\b/;

@@ -35,10 +35,6 @@ export interface CompiledPolicy {
   readonly open: (nowMs: number) => boolean;
 }
 
-export interface PolicyProblem {
-  readonly message: string;
-}
-
 const NO_CONDITION_ON_CONNECT: ConditionResult = { ok: true, value: false };
 const OTHER_PROTOCOL: Gap = { at: 'protocol' };
 

@@ -13,7 +13,7 @@ import { compileGate, compileMasking, compilePolicy, concerns, type Workload } f
 import { type Contributions, compileResource } from './resource.ts';
 import { byIdentity, type CompileObject, keyOf, sourceOf, type World, worldOf } from './world.ts';
 
-export type { CompiledCondition, ObjectConditions } from './conditions.ts';
+export type { ObjectConditions } from './conditions.ts';
 export type { Workload } from './parts.ts';
 export type { CompileObject } from './world.ts';
 

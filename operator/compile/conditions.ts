@@ -2,7 +2,7 @@ import { compileMasking, compilePolicy } from './parts.ts';
 import { type CompileObject, keyOf, type World } from './world.ts';
 
 /** A Kubernetes condition, without its transition time: the clock is the caller's. */
-export interface CompiledCondition {
+interface CompiledCondition {
   readonly type: 'Accepted' | 'ResolvedRefs';
   readonly status: 'True' | 'False';
   readonly reason: string;
