@@ -80,6 +80,8 @@ export class HttpSession {
       void this.#tail.then(() => this.end('client'));
     });
     server.emit('connection', this.#stream);
+    // The listener hands sockets over paused.
+    this.#stream.resume();
   }
 
   get policy(): ResourcePolicy | null {

@@ -36,7 +36,7 @@ export class UpstreamLeg {
     if (credential !== null) headers.push([credential.header, credential.value]);
     const agent = this.#agentFor(target);
     agent.recorded = recorded;
-    return request({
+    const sent = request({
       agent,
       method: head.method,
       path: head.target,
@@ -45,6 +45,9 @@ export class UpstreamLeg {
       insecureHTTPParser: false,
       maxHeaderSize: 65_536,
     });
+    // The dialler hands sockets over paused.
+    sent.once('socket', (socket) => socket.resume());
+    return sent;
   }
 
   #agentFor(target: HttpTarget): DialAgent {
