@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import { connect, type TLSSocket } from 'node:tls';
 import type { Address, UpstreamTls } from './dial.ts';
 import { UpstreamError } from './errors.ts';
+import { systemRoots } from './roots.ts';
 
 export interface TlsOptions {
   readonly tls: UpstreamTls & { readonly mode: 'VerifyFull' };
@@ -25,7 +26,7 @@ export function startUpstreamTls(socket: Socket, options: TlsOptions): Promise<T
       host: name,
       // An IP address may not stand in SNI.
       ...(isIP(name) === 0 ? { servername: name } : {}),
-      ...(ca === undefined ? {} : { ca }),
+      ...(ca === undefined ? { secureContext: systemRoots() } : { ca }),
       ALPNProtocols: [...options.alpn],
       minVersion: 'TLSv1.2',
       rejectUnauthorized: true,
