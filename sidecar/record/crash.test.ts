@@ -53,6 +53,7 @@ async function abandoned(
   const dir = temporaryFolder(test);
   const recordings = await recorder(live);
   const sessions = [await session(recordings, statementsEach), await session(recordings, statementsEach)];
+  recordings.flush();
   cpSync(live, dir, { recursive: true });
   await recordings.close();
   return { dir, sessions: sessions.map((one) => one.session) };
@@ -94,6 +95,20 @@ describe('kill -9', () => {
     assert.deepEqual(errorsOf(result), []);
     assert.equal(result.sessions, 2);
   });
+});
+
+it('a folder verifies again and again while another process writes it', async (test) => {
+  const dir = temporaryFolder(test);
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'crash.child.ts'), dir, randomUUID()], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  test.after(() => child.kill('SIGKILL'));
+  await new Promise((resolve) => child.stdout.once('data', resolve));
+  child.stdout.resume();
+  for (let i = 0; i < 10; i++) {
+    assert.deepEqual(errorsOf(await verify(dir)), []);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
 });
 
 describe('the next start', () => {
@@ -179,6 +194,26 @@ describe('the next start', () => {
     const result = await verify(dir);
     assert.deepEqual(errorsOf(result), []);
     assert.equal(result.events, 12);
+  });
+
+  it('tells the ledger again of a sealed segment whose entry the machine’s crash lost', async (test) => {
+    const live = temporaryFolder(test);
+    const dir = temporaryFolder(test);
+    const recordings = await recorder(live, { limits: { segmentBytes: 3000 } });
+    await session(recordings, 8);
+    while (filesOf(live, '.jsonl.zst').length === 0 || filesOf(live, '.open.jsonl').length !== 1)
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    recordings.flush();
+    cpSync(live, dir, { recursive: true });
+    await recordings.close();
+    const ledger = filesOf(dir, 'ledger.jsonl')[0] ?? '';
+    const entries = readFileSync(ledger, 'utf8').split('\n');
+    assert.ok(entries.length > 3);
+    writeFileSync(ledger, `${entries.slice(0, 2).join('\n')}\n`);
+    await restarted(dir);
+    const result = await verify(dir);
+    assert.deepEqual(errorsOf(result), []);
+    assert.equal(result.events, 18);
   });
 
   it('does not adopt a session that no ledger began', async (test) => {

@@ -92,7 +92,8 @@ describe('where recording fails, nothing more is recorded as permitted', { skip:
     await (await recorder(dir)).close();
     const result = await verify(dir);
     assert.deepEqual(errorsOf(result), []);
-    assert.equal(result.events, 4 + 5);
+    // The result that still waited in memory went with the disk; no verdict did.
+    assert.equal(result.events, 3 + 5);
   });
 
   it('a ledger on a full disk: no session begins, and none is said to have ended', async (test) => {

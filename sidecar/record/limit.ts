@@ -4,7 +4,8 @@ import type { NewEvent, RecordedAction } from '#crds/record/event.ts';
 export function cutText(text: string, maxBytes: number): { readonly text: string; readonly cut: boolean } {
   // A UTF-16 unit takes at most three bytes.
   if (text.length * 3 <= maxBytes) return { text, cut: false };
-  const bytes = Buffer.from(text);
+  // A unit takes at least one byte: what is further back is cut anyhow, and never encoded.
+  const bytes = Buffer.from(text.slice(0, maxBytes + 1));
   if (bytes.length <= maxBytes) return { text, cut: false };
   let end = maxBytes;
   while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end -= 1;
@@ -69,9 +70,10 @@ export function limitEvent(event: NewEvent, maxBytes: number): NewEvent {
       return event.reason === undefined ? event : { ...event, reason: cutText(event.reason, maxBytes).text };
     case 'note':
       return { ...event, message: cutText(event.message, maxBytes).text };
+    case 'end':
+      return event.message === undefined ? event : { ...event, message: cutText(event.message, maxBytes).text };
     case 'rows':
     case 'start':
-    case 'end':
       return event;
     default:
       throw event satisfies never;
@@ -80,7 +82,7 @@ export function limitEvent(event: NewEvent, maxBytes: number): NewEvent {
 
 type Rows = Extract<NewEvent, { type: 'rows' }>;
 
-/** Rows in events of about four times `maxBytes`, so that one large result is many lines; cells cut at `maxBytes`, and all cells of a row together at twice that. */
+/** Rows in events of about twice `maxBytes`, so that one large result is many lines; cells cut at `maxBytes`, and all cells of a row together at twice that. */
 export function* splitRows(event: Rows, maxBytes: number): Generator<Rows> {
   let rows: (readonly (string | null)[])[] = [];
   let bytes = 0;

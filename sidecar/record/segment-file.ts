@@ -47,6 +47,9 @@ export function segmentFiles(
  * The open segment of a session: plain lines, each on disk (`write`) when `append` returns. The header is written with the first event,
  * so that a segment is never without one. Throws what the file system says; then nothing more may be appended.
  */
+/** Events that wait in memory are written when they are this long. */
+const WAITING_CHARS = 32 * 1024;
+
 export class SegmentFile {
   readonly startedMs: number;
   readonly #start: SegmentStart;
@@ -58,6 +61,8 @@ export class SegmentFile {
   #bytes = 0;
   #events = 0;
   #seq: number;
+  #waiting = '';
+  #written: { readonly head: string; readonly events: number; readonly seq: number };
   #running: Promise<void> | null = null;
   #next: Promise<void> | null = null;
   #foldersSynced = false;
@@ -71,27 +76,49 @@ export class SegmentFile {
     this.#headerBytes = Buffer.byteLength(header) + 1;
     this.#head = hash('sha256', header);
     this.#seq = start.firstSeq - 1;
+    this.#written = { head: this.#head, events: 0, seq: this.#seq };
     this.#fd = openSync(this.#files.openFile, 'ax', 0o600);
   }
 
   get bytes(): number {
-    return this.#bytes;
+    return this.#bytes + this.#waiting.length;
   }
 
-  /** `body` is the event's JSON without its hash. */
-  append(body: string): void {
+  /** Sequence of the last event, written or waiting. */
+  get seq(): number {
+    return this.#seq;
+  }
+
+  /**
+   * `body` is the event's JSON without its hash. With `later` it may wait in memory for the next one that may not: what a command
+   * returned is worth less than a write of its own, the verdict on it is not. Order and chain are the same either way.
+   */
+  append(body: string, later = false): void {
     const head = hash('sha256', this.#head + body.slice(0, -1));
-    const bytes = Buffer.from(`${this.#header ?? ''}${withLastMember(body, 'hash', head)}\n`);
-    writeAll(this.#fd, bytes);
-    this.#header = null;
+    this.#waiting += `${withLastMember(body, 'hash', head)}\n`;
     this.#head = head;
-    this.#bytes += bytes.length;
     this.#events += 1;
     this.#seq += 1;
+    if (!later || this.#waiting.length >= WAITING_CHARS) this.flush();
   }
 
-  /** Cuts what a failed write left. */
+  /** Writes what waits. Throws what the file system says; `cutTorn` then goes back to what was written. */
+  flush(): void {
+    if (this.#waiting === '') return;
+    const bytes = Buffer.from(`${this.#header ?? ''}${this.#waiting}`);
+    writeAll(this.#fd, bytes);
+    this.#header = null;
+    this.#waiting = '';
+    this.#bytes += bytes.length;
+    this.#written = { head: this.#head, events: this.#events, seq: this.#seq };
+  }
+
+  /** Cuts what a failed write left, and forgets what waited for it. */
   cutTorn(): void {
+    this.#waiting = '';
+    this.#head = this.#written.head;
+    this.#events = this.#written.events;
+    this.#seq = this.#written.seq;
     ftruncateSync(this.#fd, this.#bytes);
   }
 
@@ -115,6 +142,7 @@ export class SegmentFile {
   }
 
   async #syncNow(): Promise<void> {
+    this.flush();
     if (!this.#foldersSynced) syncFolders(dirname(this.#files.openFile), this.#start.recordings);
     this.#foldersSynced = true;
     await syncData(this.#fd);
@@ -122,6 +150,7 @@ export class SegmentFile {
 
   /** Closes the file once no fsync uses it. Null where it holds no event. */
   finish(): FinishedSegment | null {
+    this.#flushOrCut();
     const closeNow = () => close(this.#fd, () => {});
     if (this.#running === null) closeNow();
     else void Promise.allSettled([this.#running, this.#next]).then(closeNow);
@@ -139,6 +168,19 @@ export class SegmentFile {
       lastSeq: this.#seq,
       head: this.#head,
     };
+  }
+
+  #flushOrCut(): void {
+    try {
+      this.flush();
+    } catch {
+      // What waited is lost with the disk; the segment ends where it was written.
+      try {
+        this.cutTorn();
+      } catch {
+        // Then the next start cuts what is torn.
+      }
+    }
   }
 
   get head(): string {

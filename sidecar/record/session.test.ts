@@ -177,6 +177,7 @@ describe('limits', () => {
     recording.permit(permitFor('x'), { ...long, sent: long.received, parameters: ['x'.repeat(90), null, 'y'.repeat(90), 'z'] });
     recording.permit(permitFor('x'), { type: 'http', method: 'GET', host: 'a', path: `/${'x'.repeat(500)}` });
     recording.event({ type: 'rows', columns: ['a', 'b'], rows: Array.from({ length: 20 }, () => ['x'.repeat(300), null]) });
+    recordings.flush();
     const [, action, http, ...rows] = openEvents(dir);
     assert.ok(action?.type === 'action' && action.action.type === 'sql');
     assert.equal(action.action.received, `select '${'é'.repeat(46)}`);

@@ -33,6 +33,9 @@ const AFTER_HOLD: ReadonlySet<ReasonCode> = new Set([
   'PolicyChanged',
 ]);
 
+/** How commands ended: a crash may lose the last of them, never a verdict. */
+const MAY_WAIT: ReadonlySet<NewEvent['type']> = new Set(['result', 'rows']);
+
 /** Writes one session. An open segment costs a file; a session that rotated and says nothing has none. */
 export class SessionWriter implements SessionRecorder {
   readonly session: string;
@@ -50,6 +53,7 @@ export class SessionWriter implements SessionRecorder {
   #sealing: Promise<void> = Promise.resolve();
   #rotationSync: Promise<unknown> = Promise.resolve();
   #wantsSync = false;
+  #ledgerSync: Promise<void> | null = null;
   #ended: Promise<void> | null = null;
 
   constructor(host: SessionHost, place: SessionPlace, snapshot: string) {
@@ -101,8 +105,10 @@ export class SessionWriter implements SessionRecorder {
   async durable(): Promise<void> {
     this.#throwIfDone();
     this.#wantsSync = true;
+    // Once: that the session began.
+    this.#ledgerSync ??= this.#host.ledger.durable();
     try {
-      await Promise.all([this.#rotationSync, this.#file?.sync(), this.#seq === 1 ? this.#host.ledger.durable() : undefined]);
+      await Promise.all([this.#rotationSync, this.#file?.sync(), this.#ledgerSync]);
     } catch (error: unknown) {
       throw this.#fail('SyncFailed', error);
     }
@@ -122,6 +128,16 @@ export class SessionWriter implements SessionRecorder {
   checkAge(): void {
     if (this.#file === null || this.#ended !== null || this.#failed !== null) return;
     if (this.#host.clock() - this.#file.startedMs >= this.#host.limits.segmentAgeMs) this.#rotate();
+  }
+
+  /** Writes results that wait for the next verdict. Called every few moments, so that a quiet session's recording is whole. */
+  flush(): void {
+    if (this.#file === null || this.#failed !== null) return;
+    try {
+      this.#file.flush();
+    } catch (error: unknown) {
+      this.#fail('WriteFailed', error);
+    }
   }
 
   #actionEvent(verdict: Verdict, action: RecordedAction, phase: 'first' | 'again', approval?: string): NewEvent {
@@ -154,7 +170,7 @@ export class SessionWriter implements SessionRecorder {
     }
     try {
       this.#file ??= this.#openSegment();
-      this.#file.append(body);
+      this.#file.append(body, MAY_WAIT.has(event.type));
     } catch (error: unknown) {
       throw this.#fail('WriteFailed', error);
     }
@@ -181,14 +197,16 @@ export class SessionWriter implements SessionRecorder {
   #rotate(): void {
     const file = this.#file;
     if (file === null) return;
+    this.flush();
     this.#file = null;
-    this.#head = file.head;
     if (this.#wantsSync) {
       const synced = Promise.all([this.#rotationSync, file.sync()]);
       synced.catch(() => {});
       this.#rotationSync = synced;
     }
     const finished = file.finish();
+    this.#head = file.head;
+    this.#seq = file.seq;
     if (finished === null) return;
     this.#sealing = this.#sealing.then(() => this.#seal(finished));
   }
@@ -207,7 +225,10 @@ export class SessionWriter implements SessionRecorder {
 
   async #finish(reason: EndEvent['reason'], message: string | undefined): Promise<void> {
     try {
-      if (this.#failed !== null) this.#file?.cutTorn();
+      if (this.#failed !== null && this.#file !== null) {
+        this.#file.cutTorn();
+        this.#seq = this.#file.seq;
+      }
       this.#append(limitEvent({ type: 'end', reason, ...(message === undefined ? {} : { message }) }, this.#host.limits.textBytes));
     } catch (error: unknown) {
       this.#fail('WriteFailed', error);

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { isLabel, isUuid, type LedgerHead, type SessionPlace, STANDALONE, sessionFolder } from '#crds/record/format.ts';
+import { MAX_SEGMENT_BYTES } from '#crds/record/segment.ts';
 import type { Log, RecordingStore, SessionRecorder } from '../pipeline.ts';
 import { causeOf, RecordingError } from './error.ts';
 import { findLedgers } from './find-ledgers.ts';
@@ -47,12 +48,15 @@ export interface Recordings extends RecordingStore {
   readonly publicKeyFile: string;
   /** Of this recorder's ledger now: what `sessions verify --expect-head` takes. */
   head(): LedgerHead;
+  /** Writes results that wait in memory; done every few moments anyway. */
+  flush(): void;
   /** Ends open sessions with `drain`, waits for all seals, ends the ledger and lets go of the lock. Never rejects. */
   close(): Promise<void>;
 }
 
 const SEALS_AT_ONCE = 2;
 const AGE_CHECK_MS = 10_000;
+const FLUSH_MS = 200;
 
 /** Takes the lock, makes or reads the keys, and seals what the last recorder left open. Rejects with RecordingError. */
 export async function openRecordings(options: RecordingOptions): Promise<Recordings> {
@@ -85,6 +89,7 @@ class Store implements Recordings {
   readonly #unlock: () => void;
   readonly #sessions = new Map<string, SessionWriter>();
   readonly #ageTimer: NodeJS.Timeout;
+  readonly #flushTimer: NodeJS.Timeout;
   #unsettled = 0;
   #closed: Promise<void> | null = null;
 
@@ -101,7 +106,7 @@ class Store implements Recordings {
     this.#host = {
       ...sealer,
       log: options.log,
-      limits: { ...DEFAULT_RECORDING_LIMITS, ...options.limits },
+      limits: limitsOf(options.limits),
       ...(options.snapshot === undefined ? {} : { snapshot: options.snapshot }),
       whenRoom: roomFor(SEALS_AT_ONCE),
       onSettled: (session, clean) => {
@@ -109,6 +114,7 @@ class Store implements Recordings {
         if (!clean) this.#unsettled += 1;
       },
     };
+    this.#flushTimer = setInterval(() => this.flush(), FLUSH_MS).unref();
     this.#ageTimer = setInterval(() => this.#checkAges(), Math.min(AGE_CHECK_MS, this.#host.limits.segmentAgeMs)).unref();
   }
 
@@ -135,12 +141,17 @@ class Store implements Recordings {
     return this.#closed;
   }
 
+  flush(): void {
+    for (const session of this.#sessions.values()) session.flush();
+  }
+
   #checkAges(): void {
     for (const session of this.#sessions.values()) session.checkAge();
   }
 
   async #close(): Promise<void> {
     clearInterval(this.#ageTimer);
+    clearInterval(this.#flushTimer);
     await Promise.all([...this.#sessions.values()].map((session) => session.end('drain')));
     try {
       // Without it the next start knows that there is something left to do.
@@ -152,6 +163,16 @@ class Store implements Recordings {
     this.#host.ledger.close();
     this.#unlock();
   }
+}
+
+/** What is recorded must be short enough to be verified. */
+function limitsOf(given: Partial<RecordingLimits> | undefined): RecordingLimits {
+  const limits = { ...DEFAULT_RECORDING_LIMITS, ...given };
+  return {
+    ...limits,
+    segmentBytes: Math.min(limits.segmentBytes, MAX_SEGMENT_BYTES / 2),
+    eventBytes: Math.min(limits.eventBytes, MAX_SEGMENT_BYTES / 8),
+  };
 }
 
 function makeFolders(dir: string, recordings: string): void {
