@@ -26,7 +26,7 @@ export async function sourceFiles(): Promise<Map<string, string>> {
   return new Map(paths.map((path, i) => [path, texts[i] ?? '']));
 }
 
-/** Tests and what only they use: product code may not import it. */
+/** Tests and what only they use (a contract is a suite that several tests run): product code may not import it. */
 export function isTest(path: string): boolean {
-  return /\.(test|testdata|child)\.ts$|(^|\/)testdata\/|(^|\/)testing(\/|\.ts$)/.test(path);
+  return /\.(test|testdata|child)\.ts$|(^|\/)testdata\/|(^|\/)testing(\/|\.ts$)|(^|\/)contract\.ts$/.test(path);
 }
