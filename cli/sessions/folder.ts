@@ -1,5 +1,5 @@
 import { lstatSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { basename, join, relative, sep } from 'node:path';
+import { join, relative, sep } from 'node:path';
 import { type SessionPlace, sessionFolder, storedFile } from '#crds/record/format.ts';
 import { MAX_SEGMENT_BYTES } from '#crds/record/segment.ts';
 import type { StoredLedger } from '#crds/record/verify-ledger.ts';
@@ -24,8 +24,8 @@ export interface RecordingsFolder {
 
 /** Takes a `recordings` folder, or a state folder that has one. Throws where it can't be read. */
 export function openFolder(dir: string): RecordingsFolder {
-  const top = basename(dir) !== 'recordings' && isFolder(join(dir, 'recordings')) ? join(dir, 'recordings') : dir;
-  if (!isFolder(top)) throw new Error(`${dir} is not a folder`);
+  if (!isFolder(dir)) throw new Error(`${dir} is not a folder`);
+  const top = hasRecordings(dir) || !isFolder(join(dir, 'recordings')) ? dir : join(dir, 'recordings');
   const sessions = new Map<string, { place: SessionPlace; segments: StoredSegment[] }>();
   const ledgers: StoredLedger[] = [];
   const unknown: string[] = [];
@@ -56,6 +56,11 @@ export function openFolder(dir: string): RecordingsFolder {
     }
   }
   return { dir: top, sessions: [...sessions.values()], ledgers, unknown };
+}
+
+/** What has recordings is taken for the folder of them, so that one put inside it can't stand in for it. */
+function hasRecordings(dir: string): boolean {
+  return readdirSync(dir).some((name) => name === 'ledger' || name.startsWith('date='));
 }
 
 function isFolder(path: string): boolean {

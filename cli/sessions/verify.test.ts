@@ -284,6 +284,15 @@ const CASES: readonly Case[] = [
     code: 'LedgerTorn',
   },
   { name: 'an unknown file', spoil: (c) => writeFileSync(join(c.of(1), 'notes.txt'), 'x'), code: 'UnknownFile' },
+  {
+    name: 'the recordings of another time put inside',
+    spoil: (c) => {
+      cpSync(join(dir, 'recordings'), join(c.dir, 'recordings/recordings'), { recursive: true });
+      rmSync(c.of(1), { recursive: true });
+    },
+    code: 'SessionMissing',
+    session: 1,
+  },
   { name: 'a link in place of a segment', spoil: (c) => linked(c.segment(1, 1)), code: 'UnknownFile' },
   {
     name: 'an open segment put beside a sealed one',
@@ -307,7 +316,8 @@ describe('what was done to a recording is caught and named', () => {
       const copy = copyOf(dir, recorded.sessions);
       try {
         one.spoil(copy);
-        const result = await verify(copy.dir, one.expectHead ? { expectHead: recorded.head } : {});
+        const folder = join(copy.dir, 'recordings');
+        const result = await verify(folder, one.expectHead ? { expectHead: recorded.head } : {});
         assert.equal(result.code, 1);
         const found = errorsOf(result).filter(
           (finding) =>

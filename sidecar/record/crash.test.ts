@@ -102,12 +102,13 @@ it('a folder verifies again and again while another process writes it', async (t
   const child = spawn(process.execPath, [join(import.meta.dirname, 'crash.child.ts'), dir, randomUUID()], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  test.after(() => child.kill('SIGKILL'));
   await new Promise((resolve) => child.stdout.once('data', resolve));
   child.stdout.resume();
-  for (let i = 0; i < 10; i++) {
-    assert.deepEqual(errorsOf(await verify(dir)), []);
-    await new Promise((resolve) => setImmediate(resolve));
+  try {
+    for (let i = 0; i < 10; i++) assert.deepEqual(errorsOf(await verify(dir)), []);
+  } finally {
+    child.kill('SIGKILL');
+    await new Promise((resolve) => child.once('close', resolve));
   }
 });
 

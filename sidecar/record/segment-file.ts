@@ -43,13 +43,13 @@ export function segmentFiles(
   return { openFile: join(folder, segmentName(segment, 'open')), sealedFile: join(folder, segmentName(segment, 'sealed')) };
 }
 
-/**
- * The open segment of a session: plain lines, each on disk (`write`) when `append` returns. The header is written with the first event,
- * so that a segment is never without one. Throws what the file system says; then nothing more may be appended.
- */
 /** Events that wait in memory are written when they are this long. */
 const WAITING_CHARS = 32 * 1024;
 
+/**
+ * The open segment of a session: plain lines, each on disk (`write`) when `append` returns, but for those that may wait. The header is written with the first event,
+ * so that a segment is never without one. Throws what the file system says; then nothing more may be appended.
+ */
 export class SegmentFile {
   readonly startedMs: number;
   readonly #start: SegmentStart;
