@@ -36,8 +36,9 @@ export function maskParameterStatus(message: ParameterStatus, detectors: Detecto
 }
 
 function maskAll(fields: ErrorFields, detectors: Detectors): ErrorFields {
-  const entries = Object.entries(fields).map(([name, value]) => [name, name === 'sqlstate' ? value : maskText(value, detectors)]);
-  return Object.fromEntries(entries) as unknown as ErrorFields;
+  const masked: { [name: string]: string } = {};
+  for (const [name, value] of Object.entries(fields) as [string, string][]) masked[name] = maskText(value, detectors);
+  return { ...fields, ...masked, sqlstate: fields.sqlstate };
 }
 
 function maskText(text: string, detectors: Detectors | null): string {

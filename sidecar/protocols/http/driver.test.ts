@@ -242,10 +242,8 @@ test('a policy that denies what is under way ends it', async (t) => {
   publish({ generation: 2, rules: [{ name: 'none', action: 'Deny' }] });
   await new Promise((resolve) => answer.once('close', resolve));
   assert.equal(answer.complete, false);
-  assert.deepEqual(
-    results(world).map(({ status }) => status),
-    ['aborted'],
-  );
+  while (results(world).length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.equal(results(world)[0]?.status, 'aborted');
 });
 
 test('limits: actions a minute, and bytes of a session', async (t) => {
@@ -259,8 +257,8 @@ test('limits: actions a minute, and bytes of a session', async (t) => {
   assert.deepEqual(
     world.recordings.seen
       .filter((seen) => seen.what === 'end')
-      .map((seen) => 'reason' in seen.detail && seen.detail.reason)
-      .sort(),
+      .map((seen) => ('reason' in seen.detail ? String(seen.detail.reason) : ''))
+      .sort((a, b) => a.localeCompare(b)),
     ['client', 'limit'],
   );
 });

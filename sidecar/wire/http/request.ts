@@ -58,7 +58,7 @@ export function readRequestHead(raw: RawRequest): RequestHead {
 function hostName(host: string): string {
   const match = HOST.exec(host);
   if (match === null || Number(match[3] ?? 0) > 65_535) throw new HttpError('bad_host', 'the Host header is missing or not a host');
-  return (match[1] ?? (match[2] as string)).replace(/\.$/, '');
+  return (match[1] ?? match[2] ?? '').replace(/\.$/, '');
 }
 
 function readBody(headers: readonly Header[]): RequestHead['body'] {
