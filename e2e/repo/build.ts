@@ -1,9 +1,9 @@
 /** `npm run build`: dist/chaperone.js (the CLI) and dist/sidecar.js, each with all that it imports, and beside them the files that can't be bundled. */
-import { execFileSync } from 'node:child_process';
 import { copyFile, mkdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { commitOf } from '#cli/version.ts';
+import { smokeTest } from './smoke.ts';
 import { ROOT } from './tree.ts';
 
 const DIST = join(ROOT, 'dist');
@@ -35,19 +35,7 @@ await build({
 });
 for (const path of BESIDE) await copyFile(join(ROOT, path), join(DIST, path.split('/').at(-1) ?? ''));
 
-smoke(['dist/chaperone.js', '--version'], new RegExp(`${version}.*${commit?.replace('+', '\\+') ?? ''}`));
-smoke(['dist/chaperone.js', 'validate', 'examples/quickstart'], /./);
-smoke(['dist/sidecar.js', '--version'], new RegExp(version));
+for (const line of await smokeTest(DIST, { version, commit })) process.stdout.write(`✔ ${line}\n`);
 for (const name of ['chaperone.js', 'sidecar.js', 'libpg-query.wasm']) {
   process.stdout.write(`dist/${name.padEnd(18)} ${((await stat(join(DIST, name))).size / 1024).toFixed(0).padStart(6)} KiB\n`);
-}
-
-/** Runs what was built from another folder than the tree, so that it can't lean on node_modules by chance. */
-function smoke([file, ...args]: [string, ...string[]], expected: RegExp): void {
-  const said = execFileSync(process.execPath, [join(ROOT, file), ...args.map((arg) => (arg.includes('/') ? join(ROOT, arg) : arg))], {
-    cwd: '/',
-    encoding: 'utf8',
-  });
-  if (!expected.test(said)) throw new Error(`${file} ${args.join(' ')} said ${said}`);
-  process.stdout.write(`✔ ${[file, ...args].join(' ')}: ${said.trim().split('\n').at(-1)}\n`);
 }
