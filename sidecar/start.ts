@@ -57,7 +57,7 @@ export interface Sidecar {
   close(): Promise<void>;
 }
 
-type Close = () => Promise<unknown> | unknown;
+type Close = () => unknown;
 
 /**
  * Starts with DENY_ALL and no listener; `publish` gives it something to do. Rejects with StartError, ListenError, SocketError, RecordingError or
@@ -86,7 +86,7 @@ async function assemble(options: SidecarOptions, opened: Close[], closeAll: () =
 
   const ttl = options.ttlMs === undefined ? {} : { ttlMs: options.ttlMs };
   const policy = opening(createPolicyStore({ workload, capabilities: CAPABILITIES, now, ...ttl }));
-  const recordings = opening(await openRecordings({ dir: state, clock: now, log }));
+  const recordings = opening(await openRecordings({ dir: state, clock: now, log, snapshot: () => policy.version }));
   const local = await openLocalIssuer(state);
   const identity = createIdentityVerifier({ issuers: [local.verifier, ...(options.issuers ?? [])], now });
   const credentials = createCredentialStore();

@@ -14,6 +14,9 @@ import type { PgSession } from './session.ts';
 /** The approver sees at most this much of a statement. */
 const SUMMARY_BYTES = 16 * 1024;
 
+/** Of a statement in the line for the person who watches. */
+const LINE_CHARS = 400;
+
 export interface Request {
   readonly step: 'Query' | 'Parse' | 'Execute';
   readonly text: string;
@@ -75,24 +78,27 @@ function refusalOf(refusal: NonNullable<Analysis['refusal']>): Outcome {
 
 function record(session: PgSession, request: Request, permit: Permit): Judged | Promise<Judged> {
   const { recorder, resource } = session.parts;
-  const recorded = recorder.permit(permit, recordedAction(session, request));
-  if (request.step !== 'Parse') tell(session, request, permit.verdict);
+  const action = recordedAction(session, request);
+  const recorded = recorder.permit(permit, action);
+  if (request.step !== 'Parse') tell(session, action.received, permit.verdict);
   const judged: Judged = { type: 'send', recorded };
   return resource.recording.fsync === 'Always' ? recorder.durable().then(() => judged) : judged;
 }
 
 function refuse(session: PgSession, request: Request, denial: Denial): Judged {
-  session.parts.recorder.deny(denial, recordedAction(session, request));
-  tell(session, request, denial.verdict);
+  const action = recordedAction(session, request);
+  session.parts.recorder.deny(denial, action);
+  tell(session, action.received, denial.verdict);
   return { type: 'deny', denial };
 }
 
 async function hold(session: PgSession, request: Request, action: SqlAction, verdict: Verdict): Promise<Judged> {
   const { context, recorder, connection, principals } = session.parts;
+  const recorded = recordedAction(session, request);
   recorder.event({
     type: 'action',
     phase: 'first',
-    action: recordedAction(session, request),
+    action: recorded,
     decision: 'Hold',
     code: verdict.code,
     message: verdict.message,
@@ -100,7 +106,7 @@ async function hold(session: PgSession, request: Request, action: SqlAction, ver
     ...(verdict.audit.length > 0 && { audit: verdict.audit }),
     snapshot: context.policy.version,
   });
-  tell(session, request, verdict);
+  tell(session, recorded.received, verdict);
   const abort = new AbortController();
   session.held = abort;
   // What was sent before must reach the server, and what it answered the client, while this waits.
@@ -112,7 +118,7 @@ async function hold(session: PgSession, request: Request, action: SqlAction, ver
       resource: connection.resource,
       input: { principals, action },
       bytes: request.bytes,
-      summary: summaryOf(session, request),
+      summary: summaryOf(recorded),
       binding: (asked) => bindingOf(session, request, asked),
       signal: abort.signal,
       onRaised: (name, expiresAtMs, asked) => {
@@ -150,7 +156,9 @@ function bindingOf(session: PgSession, request: Request, asked: string): string 
   return hash('sha256', canonicalJson(bound));
 }
 
-function recordedAction(session: PgSession, request: Request): RecordedAction {
+type SqlRecorded = RecordedAction & { readonly type: 'sql' };
+
+function recordedAction(session: PgSession, request: Request): SqlRecorded {
   const { analysis, text, step } = request;
   const { recorder } = session.parts;
   const received = session.recordedText(analysis.recorded((value) => recorder.tokenise(value)));
@@ -182,16 +190,15 @@ function kindsOf(analysis: Analysis): string[] {
   return [...kinds];
 }
 
-function summaryOf(session: PgSession, request: Request): string {
-  const action = recordedAction(session, request);
-  if (action.type !== 'sql') return '';
+function summaryOf(action: SqlRecorded): string {
   const parameters = action.parameters === undefined ? '' : `\nparameters: ${action.parameters.map((p) => p ?? 'NULL').join(', ')}`;
   return Buffer.from(action.received + parameters)
     .subarray(0, SUMMARY_BYTES)
     .toString('utf8');
 }
 
-function tell(session: PgSession, request: Request, verdict: Verdict): void {
+/** `received` is the recording's text: tokenised where it has to be. */
+function tell(session: PgSession, received: string, verdict: Verdict): void {
   const { context, connection, recorder, principals } = session.parts;
   context.onVerdict({
     time: context.now(),
@@ -199,20 +206,12 @@ function tell(session: PgSession, request: Request, verdict: Verdict): void {
     resource: connection.resource,
     who: principals.at(-1)?.subject ?? 'unknown',
     verdict,
-    summary: session.summary(request.analysis),
+    summary: received.length > LINE_CHARS ? received.slice(0, LINE_CHARS) : received,
   });
 }
 
 /** A message that is refused without being a statement. */
 export function recordRefusal(session: PgSession, message: string, denial: Denial): void {
-  const { context, connection, recorder, principals } = session.parts;
-  recorder.deny(denial, { type: 'protocol', message });
-  context.onVerdict({
-    time: context.now(),
-    session: recorder.session,
-    resource: connection.resource,
-    who: principals.at(-1)?.subject ?? 'unknown',
-    verdict: denial.verdict,
-    summary: message,
-  });
+  session.parts.recorder.deny(denial, { type: 'protocol', message });
+  tell(session, message, denial.verdict);
 }

@@ -146,12 +146,6 @@ export class PgSession {
     return this.detectors === null ? text : this.detectors.mask(text).text;
   }
 
-  /** One line for the person who watches. */
-  summary(analysis: Analysis): string {
-    const text = this.recordedText(analysis.recorded((value) => this.parts.recorder.tokenise(value)));
-    return text.replace(/\s+/g, ' ').slice(0, 160);
-  }
-
   /** For SQL's EXECUTE: a statement that is confirmed or of this segment. */
   statement(name: string): Prepared | undefined {
     const found = this.names.lookup('statement', name, this.segment);
