@@ -21,17 +21,24 @@ export function callAdmin(socketPath: string, token: string, method: 'GET' | 'PO
         else chunks.push(chunk);
       });
       response.on('end', () => {
-        try {
-          resolve({ status: response.statusCode ?? 0, body: JSON.parse(Buffer.concat(chunks).toString('utf8')) as AdminAnswer['body'] });
-        } catch {
-          reject(new CliError(`${socketPath}: the answer is not JSON`));
-        }
+        const body = objectOf(Buffer.concat(chunks).toString('utf8'));
+        if (body === null) reject(new CliError(`${socketPath}: the answer is not JSON`));
+        else resolve({ status: response.statusCode ?? 0, body });
       });
     });
     sent.on('timeout', () => sent.destroy(new Error('no answer in time')));
     sent.on('error', (error) => reject(noSidecar(socketPath, error)));
     sent.end(body === undefined ? undefined : JSON.stringify(body));
   });
+}
+
+function objectOf(text: string): AdminAnswer['body'] | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? (value as AdminAnswer['body']) : null;
+  } catch {
+    return null;
+  }
 }
 
 /** The body of a good answer; what the sidecar refused ends the command: 3 where a rule refused it. */

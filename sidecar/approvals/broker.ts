@@ -83,6 +83,8 @@ export function createApprovalBroker(options: BrokerOptions): ApprovalBroker {
     const request: Request = { name, ask, gates, raisedAtMs, expiresAtMs: raisedAtMs + timeoutMs, votes: [], state: 'pending', settle };
     requests.set(name, request);
     const timer = setTimeout(() => timeOut(request), Math.min(timeoutMs, MAX_TIMER_MS));
+    // The client's connection keeps the process up while it waits; this need not.
+    timer.unref();
     void outcome.then(() => clearTimeout(timer));
     options.onEvent?.(viewOf(request, options.matches));
     return { name, expiresAtMs: request.expiresAtMs, outcome, withdraw: (why) => endUnapproved(request, 'withdrawn', why) };

@@ -7,7 +7,7 @@ export function askerKey(principals: readonly Principal[]): string {
 
 /** All identities, the listener's workload included: a Window grant is for exactly these. */
 export function principalsKey(principals: readonly Principal[]): string {
-  return JSON.stringify(principals.map((p) => [p.proof, personKey(p)]).sort());
+  return JSON.stringify(principals.map((p) => `${p.proof} ${personKey(p)}`).sort());
 }
 
 /** Quorums count these. */

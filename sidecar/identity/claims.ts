@@ -35,16 +35,14 @@ const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
 /** A single string counts as one group (some providers send it so); anything else but a list of strings is refused, not skipped. */
 function groupsOf(claim: unknown): readonly string[] {
   if (claim === undefined) return [];
-  const groups = typeof claim === 'string' ? [claim] : claim;
-  if (
-    !Array.isArray(groups) ||
-    groups.length > MAX_GROUPS ||
-    !groups.every((group) => typeof group === 'string' && !UNPRINTABLE.test(group))
-  ) {
+  const groups: unknown = typeof claim === 'string' ? [claim] : claim;
+  if (!isNames(groups) || groups.length > MAX_GROUPS)
     throw new IdentityError('ClaimInvalid', 'the groups claim is not a list of plain names');
-  }
   return groups;
 }
+
+const isNames = (value: unknown): value is readonly string[] =>
+  Array.isArray(value) && value.every((name) => typeof name === 'string' && !UNPRINTABLE.test(name));
 
 /** RFC 8693 4.1: `sub` is the one acted for, `act.sub` the one who acts. */
 function actorOf(act: unknown): string | undefined {

@@ -3,7 +3,7 @@ import type { ApprovalView } from '../approvals/view.ts';
 import type { PolicyStore, VerdictLine } from '../pipeline.ts';
 import type { PublishResult } from '../policy/store.ts';
 import { serveHealth } from '../telemetry/health.ts';
-import { Metrics } from '../telemetry/metrics.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import { APPROVALS, APPROVALS_PENDING, CONNECTIONS, RELOADS, RESIDENT, SNAPSHOT, VERDICTS, verdictLabels } from '../telemetry/names.ts';
 import { StartError } from './address.ts';
 import type { Listeners } from './listeners.ts';

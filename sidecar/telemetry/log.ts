@@ -47,7 +47,9 @@ function prettyLine(line: string, color: boolean): string {
   const name = level === 'error' || level === 'warn' ? level : 'info';
   const paint = (style: 'dim' | 'yellow' | 'red', text: string) => (color ? styleText(style, text, { validateStream: false }) : text);
   const rest = Object.entries(fields).map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`);
-  const text = [printable(String(message ?? '')), paint('dim', printable(rest.join(' ')))].filter((part) => part !== '').join('  ');
+  const text = [printable(typeof message === 'string' ? message : ''), paint('dim', printable(rest.join(' ')))]
+    .filter((part) => part !== '')
+    .join('  ');
   return `${paint('dim', clock(String(time)))} ${paint(LEVEL_STYLE[name], name.padEnd(5))} ${text}\n`;
 }
 
