@@ -25,14 +25,20 @@ interface Prefix {
  * (the lengths of a row's fields) can only make it true more often.
  */
 export function compilePrefilter(types: ReadonlySet<DetectorType>): (bytes: Uint8Array, start: number, end: number) => boolean {
-  const prefixes = prefixesByMark(types);
-  const kinds = byteKinds(types, prefixes);
+  const byMark = prefixesByMark(types);
+  const kinds = byteKinds(types, byMark);
+  const prefixes = Array.from({ length: 256 }, (_, mark) => byMark.get(mark) ?? []);
   const enough = digitsThatAreEnough(types);
   const ibans = types.has('IBAN');
   return (bytes, start, end) => {
     let digits = 0;
     for (let at = start; at < end; at++) {
-      switch (kinds[bytes[at] as number]) {
+      const kind = kinds[bytes[at] as number];
+      if (kind === PLAIN) {
+        digits = 0;
+        continue;
+      }
+      switch (kind) {
         case DIGIT:
           digits++;
           if (digits >= enough || (ibans && digits >= 2 && ibanMayBegin(bytes, at, start))) return true;
@@ -46,10 +52,9 @@ export function compilePrefilter(types: ReadonlySet<DetectorType>): (bytes: Uint
           return true;
         case MARK:
           digits = 0;
-          if (hasPrefixAround(bytes, at, start, end, prefixes.get(bytes[at] as number) as readonly Prefix[])) return true;
+          if (hasPrefixAround(bytes, at, start, end, prefixes[bytes[at] as number] as readonly Prefix[])) return true;
           break;
         default:
-          digits = 0;
       }
     }
     return false;
@@ -91,10 +96,11 @@ function prefixesByMark(types: ReadonlySet<DetectorType>): ReadonlyMap<number, r
 }
 
 function hasPrefixAround(bytes: Uint8Array, at: number, start: number, end: number, prefixes: readonly Prefix[]): boolean {
-  for (const { bytes: prefix, offset } of prefixes) {
+  for (let i = 0; i < prefixes.length; i++) {
+    const { bytes: prefix, offset } = prefixes[i] as Prefix;
     const from = at - offset;
-    if (from < start || from + prefix.length > end) continue;
-    let same = 0;
+    if (from < start || bytes[from] !== prefix[0] || bytes[from + 1] !== prefix[1] || from + prefix.length > end) continue;
+    let same = 2;
     while (same < prefix.length && bytes[from + same] === prefix[same]) same++;
     if (same === prefix.length) return true;
   }
