@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
-import { type Answer, type Ask, type ContractClient, type ContractTarget, registerContract } from './contract.ts';
+import { registerContract } from './contract.ts';
 import { createHttpDriver } from './http/driver.ts';
 import { startRelay } from './testing/relay.ts';
+import type { Answer, Ask, ContractClient, ContractTarget } from './testing/stage.ts';
 
 const PATHS: { readonly [ask in Ask]: string } = { allowed: '/open/allowed', denied: '/closed/denied', held: '/gated/held' };
 

@@ -2,9 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { Socket } from 'node:net';
 import { Client } from 'pg';
 import { generatePassword, startPostgres } from '#e2e/postgres/server.ts';
-import { type Answer, type Ask, type ContractClient, type ContractTarget, registerContract } from './contract.ts';
+import { registerContract } from './contract.ts';
 import { createPostgresDriver } from './postgres/driver.ts';
 import { startRelay } from './testing/relay.ts';
+import type { Answer, Ask, ContractClient, ContractTarget } from './testing/stage.ts';
 
 const SQL: { readonly [ask in Ask]: string } = {
   allowed: 'SELECT 1 AS allowed_marker',
