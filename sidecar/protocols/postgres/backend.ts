@@ -281,7 +281,7 @@ export class Backend implements FrameSink {
 
   /** Where an error can't be told to belong to a statement, it is taken to belong to one that touches masked data. */
   #mayShowMasked(run: Run | null): boolean {
-    return run === null ? this.#session.mask?.active !== false : run.analysis.touchesMasked;
+    return run === null ? this.#session.mask?.active !== false : run.analysis.replaceErrors;
   }
 
   #skip(): void {
