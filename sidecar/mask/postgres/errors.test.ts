@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ErrorFields } from '../../wire/postgres/messages/error_notice.ts';
 import { compileDetectors } from '../detect.ts';
-import { maskError, maskNotification, maskParameterStatus } from './errors.ts';
+import { maskError } from './errors.ts';
 
 const author = { kind: 'MaskingRule', namespace: 'shop', name: 'data', generation: 1, rule: 'x' } as const;
 const detectors = compileDetectors([{ type: 'SSN', name: 'ssn', strategy: { type: 'Redact' }, author }]);
@@ -80,17 +80,4 @@ test('without masked columns the detectors go over every field', () => {
   assert.equal(masked.detail, 'Key (ssn)=([redacted]) exists');
   assert.equal(masked.hint, SECRET);
   assert.deepEqual(maskError(full, { touchesMasked: false, detectors: null }), full);
-});
-
-test('notifications and parameters', () => {
-  assert.deepEqual(maskNotification({ pid: 1, channel: 'c', payload: '078-05-1120' }, detectors), {
-    pid: 1,
-    channel: 'c',
-    payload: '[redacted]',
-  });
-  assert.deepEqual(maskParameterStatus({ name: 'application_name', value: 'x 078-05-1120' }, detectors), {
-    name: 'application_name',
-    value: 'x [redacted]',
-  });
-  assert.equal(maskParameterStatus({ name: 'a', value: '078-05-1120' }, null).value, '078-05-1120');
 });

@@ -1,6 +1,4 @@
 import type { ErrorFields } from '../../wire/postgres/messages/error_notice.ts';
-import type { NotificationResponse } from '../../wire/postgres/messages/notification_response.ts';
-import type { ParameterStatus } from '../../wire/postgres/messages/parameter_status.ts';
 import type { Detectors } from '../detect.ts';
 import { isServerSqlstate } from './errors-sqlstates.ts';
 
@@ -25,14 +23,6 @@ export function maskError(fields: ErrorFields, { touchesMasked, detectors }: Err
     message: names ? maskText(fields.message, detectors) : fixedMessage(sqlstate),
     ...(position !== undefined && names && /^\d{1,9}$/.test(position) && { position }),
   };
-}
-
-export function maskNotification(message: NotificationResponse, detectors: Detectors | null): NotificationResponse {
-  return { ...message, channel: maskText(message.channel, detectors), payload: maskText(message.payload, detectors) };
-}
-
-export function maskParameterStatus(message: ParameterStatus, detectors: Detectors | null): ParameterStatus {
-  return { ...message, value: maskText(message.value, detectors) };
 }
 
 function maskAll(fields: ErrorFields, detectors: Detectors): ErrorFields {
