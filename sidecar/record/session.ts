@@ -6,7 +6,7 @@ import { type SessionPlace, sessionFolder } from '#crds/record/format.ts';
 import { type Denial, type Permit, type Recorded, recorded } from '../permit.ts';
 import type { Log, SessionRecorder } from '../pipeline.ts';
 import { causeOf, RecordingError, type RecordingErrorCode } from './error.ts';
-import { limitEvent, splitRows } from './limit.ts';
+import { limitAction, limitEvent, splitRows } from './limit.ts';
 import { type Sealer, sealSegment } from './seal.ts';
 import { type FinishedSegment, SegmentFile } from './segment-file.ts';
 import type { RecordingLimits } from './store.ts';
@@ -53,6 +53,9 @@ export class SessionWriter implements SessionRecorder {
   #sealing: Promise<void> = Promise.resolve();
   #rotationSync: Promise<unknown> = Promise.resolve();
   #wantsSync = false;
+  readonly #verdicts = new WeakMap<Verdict, string>();
+  #timeMs = Number.NaN;
+  #timeText = '';
   #ledgerSync: Promise<void> | null = null;
   #ended: Promise<void> | null = null;
 
@@ -88,11 +91,11 @@ export class SessionWriter implements SessionRecorder {
 
   permit(permit: Permit, action: RecordedAction): Recorded {
     const phase = permit.approval === undefined ? 'first' : 'again';
-    return recorded(permit, this.#write(this.#actionEvent(permit.verdict, action, phase, permit.approval)));
+    return recorded(permit, this.#writeAction(permit.verdict, action, phase, permit.approval));
   }
 
   deny(denial: Denial, action: RecordedAction): void {
-    this.#write(this.#actionEvent(denial.verdict, action, AFTER_HOLD.has(denial.verdict.code) ? 'again' : 'first'));
+    this.#writeAction(denial.verdict, action, AFTER_HOLD.has(denial.verdict.code) ? 'again' : 'first');
   }
 
   event(event: NewEvent): number {
@@ -140,19 +143,19 @@ export class SessionWriter implements SessionRecorder {
     }
   }
 
-  #actionEvent(verdict: Verdict, action: RecordedAction, phase: 'first' | 'again', approval?: string): NewEvent {
-    return {
-      type: 'action',
-      phase,
-      action,
-      decision: verdict.decision,
-      code: verdict.code,
-      message: verdict.message,
-      authors: verdict.authors,
-      ...(verdict.audit.length > 0 ? { audit: verdict.audit } : {}),
-      snapshot: this.#host.snapshot?.() ?? this.#snapshot,
-      ...(approval === undefined ? {} : { approval }),
-    };
+  /** As JSON.stringify would write the event. The verdict's part is made once for each verdict: policy has one for each rule. */
+  #writeAction(verdict: Verdict, action: RecordedAction, phase: 'first' | 'again', approval?: string): number {
+    this.#throwIfDone();
+    let judged = this.#verdicts.get(verdict);
+    if (judged === undefined) {
+      const { decision, code, message, authors, audit } = verdict;
+      judged = JSON.stringify({ decision, code, message, authors, ...(audit.length > 0 ? { audit } : {}) }).slice(1, -1);
+      this.#verdicts.set(verdict, judged);
+    }
+    const limited = JSON.stringify(limitAction(action, this.#host.limits.textBytes));
+    const snapshot = JSON.stringify(this.#host.snapshot?.() ?? this.#snapshot);
+    const used = approval === undefined ? '' : `,"approval":${JSON.stringify(approval)}`;
+    return this.#appendMembers(`0,"type":"action","phase":"${phase}","action":${limited},${judged},"snapshot":${snapshot}${used}}`, false);
   }
 
   #write(event: NewEvent): number {
@@ -160,23 +163,37 @@ export class SessionWriter implements SessionRecorder {
     return this.#append(limitEvent(event, this.#host.limits.textBytes));
   }
 
-  #append({ channel = 0, ...event }: NewEvent): number {
+  #append(event: NewEvent): number {
+    const { channel = 0, ...rest } = event;
+    return this.#appendMembers(`${channel},${JSON.stringify(rest).slice(1)}`, MAY_WAIT.has(event.type));
+  }
+
+  /** `members` begins with the channel's number and ends the event. */
+  #appendMembers(members: string, later: boolean): number {
     const seq = this.#seq + 1;
-    const time = new Date(this.#host.clock()).toISOString();
-    const body = `${this.#prefix}${seq},"time":"${time}","channel":${channel},${JSON.stringify(event).slice(1)}`;
+    const body = `${this.#prefix}${seq},"time":"${this.#time()}","channel":${members}`;
     if (body.length > this.#host.limits.eventBytes) {
       const message = `an event of ${body.length} characters can't be recorded`;
       throw this.#fail('EventTooLarge', new RecordingError('EventTooLarge', message));
     }
     try {
       this.#file ??= this.#openSegment();
-      this.#file.append(body, MAY_WAIT.has(event.type));
+      this.#file.append(body, later);
     } catch (error: unknown) {
       throw this.#fail('WriteFailed', error);
     }
     this.#seq = seq;
     if (this.#file.bytes >= this.#host.limits.segmentBytes) this.#rotate();
     return seq;
+  }
+
+  #time(): string {
+    const nowMs = this.#host.clock();
+    if (nowMs !== this.#timeMs) {
+      this.#timeMs = nowMs;
+      this.#timeText = new Date(nowMs).toISOString();
+    }
+    return this.#timeText;
   }
 
   #openSegment(): SegmentFile {

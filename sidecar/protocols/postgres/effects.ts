@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import type { Analysis } from '../../mask/postgres/analyse.ts';
 import type { PgSession } from './session.ts';
 import type { Prepared } from './statements.ts';
@@ -22,6 +23,14 @@ export function applyEffects(session: PgSession, analysis: Analysis): void {
 }
 
 function prepare(session: PgSession, name: string, analysis: Analysis): void {
-  const value: Prepared = { type: 'statement', origin: 'sql', name, sql: analysis.sql, analysis, fields: null };
+  const value: Prepared = {
+    type: 'statement',
+    origin: 'sql',
+    name,
+    sql: analysis.sql,
+    digest: hash('sha256', analysis.sql),
+    analysis,
+    fields: null,
+  };
   session.names.confirm(session.names.propose({ kind: 'statement', name, segment: session.segment, value }));
 }

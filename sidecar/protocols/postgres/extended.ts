@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { denialOf } from '../../decide/decide.ts';
 import type { Analysis } from '../../mask/postgres/analyse.ts';
 import { looksLikeMask } from '../../mask/postgres/placeholder.ts';
@@ -73,9 +74,18 @@ export function onParse(session: PgSession, frame: Frame): Then {
       const analysis = session.analyse(message.text);
       const rewritten = analysis.sent !== message.text;
       const bytes = rewritten ? encodeParse({ ...message, text: analysis.sent }) : copyOf(frame);
-      return then(judgeStatement(session, { step: 'Parse', text: message.text, analysis, bytes }), (judged) => {
+      const digest = hash('sha256', message.text);
+      return then(judgeStatement(session, { step: 'Parse', text: message.text, digest, analysis, bytes }), (judged) => {
         if (judged.type !== 'send') return denied(session, judged);
-        const value: Prepared = { type: 'statement', origin: 'parse', name: message.statement, sql: message.text, analysis, fields: null };
+        const value: Prepared = {
+          type: 'statement',
+          origin: 'parse',
+          name: message.statement,
+          sql: message.text,
+          digest,
+          analysis,
+          fields: null,
+        };
         const change = session.names.propose({ kind: 'statement', name: message.statement, segment: session.segment, value });
         session.sendPermitted(judged.recorded);
         session.queue.push({ type: 'parse', segment: session.segment, change });
@@ -160,22 +170,24 @@ export function onExecute(session: PgSession, frame: Frame): Then {
       const version = session.parts.context.policy.version;
       if (portal.recorded !== null && portal.allowedUnder === version) {
         // Further rows of a portal whose run was allowed under this very policy.
-        execute(
-          session,
-          portal,
-          new Run(portal.recorded, analysis, session.parts.recorder, session.parts.resource.recording, session.parts.context.now()),
-          copyOf(frame),
-        );
+        execute(session, portal, new Run(portal.recorded, analysis, session.runHost, session.parts.context.now()), copyOf(frame));
         return;
       }
       const { parameters, parameterFormats, statement } = portal;
-      const request = { step: 'Execute', text: statement.sql, analysis, bytes: copyOf(frame), parameters, parameterFormats } as const;
+      const request = {
+        step: 'Execute',
+        text: statement.sql,
+        digest: statement.digest,
+        analysis,
+        bytes: copyOf(frame),
+        parameters,
+        parameterFormats,
+      } as const;
       return then(judgeStatement(session, request), (judged) => {
         if (judged.type !== 'send') return denied(session, judged);
         portal.recorded = judged.recorded;
         portal.allowedUnder = version;
-        const { recorder, resource, context } = session.parts;
-        const run = new Run(judged.recorded, analysis, recorder, resource.recording, context.now());
+        const run = new Run(judged.recorded, analysis, session.runHost, session.parts.context.now());
         return execute(session, portal, run, null);
       });
     }),

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { denialOf } from '../../decide/decide.ts';
 import type { Analysis } from '../../mask/postgres/analyse.ts';
 import type { Denial } from '../../permit.ts';
@@ -75,12 +76,11 @@ function judgeQuery(session: PgSession, text: string, frame: Frame): void | Prom
     return session.denySimple(mixed, DENIED);
   }
   const bytes = analysis.sent === text ? copyOf(frame) : encodeQuery(analysis.sent);
-  const judged = judgeStatement(session, { step: 'Query', text, analysis, bytes });
+  const judged = judgeStatement(session, { step: 'Query', text, digest: hash('sha256', text), analysis, bytes });
   const proceed = (result: Judged): void | Promise<void> => {
     if (result.type === 'dropped') return;
     if (result.type === 'deny') return session.denySimple(result.denial, sqlstateOf(result.denial.verdict.code));
-    const { recorder, resource, context } = session.parts;
-    const run = new Run(result.recorded, analysis, recorder, resource.recording, context.now());
+    const run = new Run(result.recorded, analysis, session.runHost, session.parts.context.now());
     session.sendPermitted(result.recorded);
     session.queue.push({ type: 'query', segment: session.segment, run });
     session.nextSegment();

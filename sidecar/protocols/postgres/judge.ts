@@ -20,6 +20,8 @@ const LINE_CHARS = 400;
 export interface Request {
   readonly step: 'Query' | 'Parse' | 'Execute';
   readonly text: string;
+  /** SHA-256 of the text, hex. */
+  readonly digest: string;
   readonly analysis: Analysis;
   /** The frame that goes to the server if the statement is allowed. */
   readonly bytes: Buffer;
@@ -148,7 +150,7 @@ function bindingOf(session: PgSession, request: Request, asked: string): string 
     database: session.parts.database,
     user: session.state.user,
     searchPath: session.state.searchPath,
-    text: hash('sha256', request.text),
+    text: request.digest,
     sent: hash('sha256', request.bytes),
     parameters: parameters.digest('hex'),
     asked,
@@ -167,7 +169,7 @@ function recordedAction(session: PgSession, request: Request): SqlRecorded {
     step,
     received,
     ...(analysis.sent !== text && { sent: session.recordedText(analysis.recordedSent((value) => recorder.tokenise(value))) }),
-    digest: hash('sha256', text),
+    digest: request.digest,
     tokenised: analysis.touchesMasked || analysis.passwords,
     kinds: kindsOf(analysis),
     ...(request.parameters !== undefined && request.parameters.length > 0 && { parameters: recordedParameters(session, request) }),

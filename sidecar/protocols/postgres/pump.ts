@@ -20,6 +20,7 @@ export function runSession(session: PgSession, reader: FrameReader): Promise<voi
     });
     if (!session.toClient.flush() && !session.ended) server.stream.pause();
     if (!session.toServer.flush() && !session.ended) client.pause();
+    guard(session, () => session.runLater());
   };
   if (server.leftover.length > 0) fromServer(server.leftover);
   server.stream.start({

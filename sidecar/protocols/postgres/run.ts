@@ -11,11 +11,20 @@ const ROWS_PER_EVENT = 100;
 /** Characters kept of one value. */
 const VALUE_CHARS = 1024;
 
+/** What a run needs of its session. */
+export interface RunHost {
+  readonly recorder: SessionRecorder;
+  readonly recording: SnapshotRecording;
+  /** Does the work once the client has its bytes: how a command ended is not what it waits for. */
+  readonly afterwards: (work: () => void) => void;
+}
+
 /** One allowed action on its way: a simple Query, or a portal that is executed. Counts what comes back and writes how it ended. */
 export class Run {
   readonly recorded: Recorded;
   readonly analysis: Analysis;
   readonly #recorder: SessionRecorder;
+  readonly #afterwards: RunHost['afterwards'];
   readonly #startedMs: number;
   readonly #recording: SnapshotRecording;
   rows = 0;
@@ -40,11 +49,12 @@ export class Run {
   #keptRows = 0;
   readonly #waiters: (() => void)[] = [];
 
-  constructor(recorded: Recorded, analysis: Analysis, recorder: SessionRecorder, recording: SnapshotRecording, nowMs: number) {
+  constructor(recorded: Recorded, analysis: Analysis, host: RunHost, nowMs: number) {
     this.recorded = recorded;
     this.analysis = analysis;
-    this.#recorder = recorder;
-    this.#recording = recording;
+    this.#recorder = host.recorder;
+    this.#recording = host.recording;
+    this.#afterwards = host.afterwards;
     this.#startedMs = nowMs;
   }
 
@@ -104,6 +114,11 @@ export class Run {
     if (this.ended) return;
     this.ended = true;
     this.copy = 'none';
+    this.#afterwards(() => this.#writeResult(status, nowMs));
+    this.#wake();
+  }
+
+  #writeResult(status: 'ok' | 'error' | 'aborted', nowMs: number): void {
     this.#flushRows();
     this.#recorder.event({
       type: 'result',
@@ -118,7 +133,6 @@ export class Run {
       ...(this.maskedValues > 0 && { maskedValues: this.maskedValues }),
       durationMs: Math.max(0, nowMs - this.#startedMs),
     });
-    this.#wake();
   }
 
   #flushRows(): void {

@@ -20,7 +20,7 @@ import { ExpectQueue } from './expect.ts';
 import { NameTable } from './names.ts';
 import { Outbox } from './outbox.ts';
 import { denialFields, fatalFields } from './reply.ts';
-import type { Run } from './run.ts';
+import type { Run, RunHost } from './run.ts';
 import type { Named, Prepared } from './statements.ts';
 
 /** For a client to read what was written and to close. */
@@ -79,6 +79,8 @@ export class PgSession {
   detectors: Detectors | null = null;
   #mask: MaskPolicy | null = null;
   #maskPolicy: ResourcePolicy | null = null;
+  readonly runHost: RunHost;
+  #later: (() => void)[] = [];
   #settled: (() => void)[] = [];
   readonly #finished: Promise<void>;
   #finish: () => void = () => {};
@@ -87,6 +89,7 @@ export class PgSession {
     this.parts = parts;
     this.toClient = new Outbox(parts.client);
     this.toServer = new Outbox(parts.server.stream);
+    this.runHost = { recorder: parts.recorder, recording: parts.resource.recording, afterwards: (work) => void this.#later.push(work) };
     this.meter = new LimitMeter(parts.context.now());
     this.state = { searchPath: [], user: parts.requestedUser, database: parts.database };
     this.#finished = new Promise((resolve) => {
@@ -199,6 +202,12 @@ export class PgSession {
     this.toClient.flush();
   }
 
+  /** What was put off until the client had its bytes. Throws RecordingError: then the session must end. */
+  runLater(): void {
+    if (this.#later.length === 0) return;
+    for (const work of this.#later.splice(0)) work();
+  }
+
   /** The server answered something: who waits for a name or for an empty queue looks again. */
   settled(): void {
     if (this.#settled.length === 0) return;
@@ -252,6 +261,7 @@ export class PgSession {
     const now = this.parts.context.now();
     try {
       for (const run of this.queue.runs()) run.end('aborted', now);
+      this.runLater();
     } catch (error: unknown) {
       this.parts.context.log.error({ session: this.parts.recorder.session, error: codeOf(error) }, 'a result could not be recorded');
     }

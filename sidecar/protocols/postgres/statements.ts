@@ -8,6 +8,8 @@ export interface Prepared {
   readonly origin: 'parse' | 'sql';
   readonly name: string;
   readonly sql: string;
+  /** SHA-256 of the text, hex. */
+  readonly digest: string;
   readonly analysis: Analysis;
   /** From Describe, where the client or we asked for it. */
   fields: readonly Column[] | null;
