@@ -76,6 +76,7 @@ export async function measure(options: Options, say: (text: string) => void): Pr
 }
 
 export const MEMORY = 'MB of memory';
+const BULK_SQL = 'SELECT id, name, email, note, at FROM bulk';
 
 async function fill(direct: Target, { scale, bulkRows }: Options): Promise<void> {
   const run = async (program: string, ...args: string[]) => {
@@ -107,10 +108,7 @@ async function measureBulk(series: Series, { rounds, bulkRows }: Options, say: (
   const name = `bulk read, ${bulkRows} rows`;
   say(name);
   for (const target of series.inTurns(rounds)) {
-    const { rows, rowsPerSecond, megabytesPerSecond, cpuMsPerMb, memoryMb } = await readBulk(
-      target,
-      'SELECT id, name, email, note, at FROM bulk',
-    );
+    const { rows, rowsPerSecond, megabytesPerSecond, cpuMsPerMb, memoryMb } = await readBulk(target, BULK_SQL);
     if (rows !== bulkRows) throw new Error(`${target.name} gave ${rows} rows instead of ${bulkRows}`);
     series.add(name, target, { 'rows/s': rowsPerSecond, 'MB/s': megabytesPerSecond, 'ms of CPU a MB': cpuMsPerMb, [MEMORY]: memoryMb });
   }
