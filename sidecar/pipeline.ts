@@ -9,7 +9,6 @@
  * and only a Recorded Permit can be sent upstream. This is the only file that knows the order.
  */
 import type { Duplex } from 'node:stream';
-import type { Action } from '#crds/policy/action.ts';
 import type { ResourcePolicy } from '#crds/policy/engine.ts';
 import type { Principal } from '#crds/policy/principal.ts';
 import type { SnapshotResource } from '#crds/policy/snapshot.ts';
@@ -157,5 +156,3 @@ export interface Driver {
   /** Stops taking commands: sessions end after the action that is under way, at the latest after `graceMs`. */
   drain(graceMs: number): Promise<void>;
 }
-
-export type { Action };

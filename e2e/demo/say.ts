@@ -35,11 +35,16 @@ export function table(rows: readonly Record<string, unknown>[]): void {
   const [first] = rows;
   if (first === undefined) return line('(no rows)');
   const names = Object.keys(first);
-  const width = names.map((name) => Math.max(name.length, ...rows.map((row) => String(row[name] ?? '').length)));
+  const width = names.map((name) => Math.max(name.length, ...rows.map((row) => cell(row[name]).length)));
   const format = (cells: readonly string[]) => cells.map((cell, i) => cell.padEnd(width[i] ?? 0)).join(' | ');
   line(format(names));
   line(width.map((n) => '-'.repeat(n)).join('-+-'));
-  for (const row of rows) line(format(names.map((name) => String(row[name] ?? ''))));
+  for (const row of rows) line(format(names.map((name) => cell(row[name]))));
+}
+
+function cell(value: unknown): string {
+  if (value === null || value === undefined) return '';
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
 let shown = 0;

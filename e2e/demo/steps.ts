@@ -85,7 +85,7 @@ export async function showBlocked(stage: Stage): Promise<void> {
 export async function showApproval(stage: Stage): Promise<void> {
   heading('An UPDATE waits for a second person');
   const client = await connectAs(stage, stage.tokens.alice);
-  const noticed = new Promise<string>((resolve) => client.once('notice', (notice) => resolve(notice.message ?? '')));
+  const noticed = new Promise<string>((resolve) => client.once('notice', (notice: { message?: string }) => resolve(notice.message ?? '')));
   const text = `UPDATE orders SET status = 'refunded' WHERE id = 2`;
   sql(text);
   const update = client.query(text).catch((error: unknown) => error as Error);

@@ -14,7 +14,7 @@ import { WireError } from '../../wire/postgres/errors.ts';
 import type { FrameLimits } from '../../wire/postgres/limits.ts';
 import { type ErrorFields, encodeErrorResponse } from '../../wire/postgres/messages/error_notice.ts';
 import { readStartupParameters, type StartupRequest } from '../../wire/postgres/messages/startup_parameters.ts';
-import { CancelKeys } from './agent.ts';
+import { CancelKeys } from './cancel-keys.ts';
 import { CatalogSource } from './catalogs.ts';
 import { greet } from './greet.ts';
 import { Handshake } from './handshake.ts';

@@ -8,13 +8,13 @@ import { decodeBind, formatAt } from '../../wire/postgres/messages/bind.ts';
 import { decodeClose, decodeDescribe, encodeDescribe } from '../../wire/postgres/messages/describe_close.ts';
 import { decodeExecute } from '../../wire/postgres/messages/execute.ts';
 import { decodeParse, encodeParse } from '../../wire/postgres/messages/parse.ts';
-import { copyBarrier, copyOf, noteState, sqlstateOf } from './frontend.ts';
 import { type Judged, judgeStatement, recordRefusal } from './judge.ts';
 import type { Found, NameKind } from './names.ts';
 import { Run } from './run.ts';
 import { OWN_PREFIX, type PgSession } from './session.ts';
 import { refreshState } from './state.ts';
 import type { Named, Portal, Prepared } from './statements.ts';
+import { copyBarrier, copyOf, noteState, sqlstateOf } from './steps.ts';
 
 /** Statements and portals of one session at once. */
 const MAX_NAMES = 1000;
@@ -170,8 +170,7 @@ export function onExecute(session: PgSession, frame: Frame): Then {
       const version = session.parts.context.policy.version;
       if (portal.recorded !== null && portal.allowedUnder === version) {
         // Further rows of a portal whose run was allowed under this very policy.
-        execute(session, portal, new Run(portal.recorded, analysis, session.runHost, session.parts.context.now()), copyOf(frame));
-        return;
+        return execute(session, portal, new Run(portal.recorded, analysis, session.runHost, session.parts.context.now()), copyOf(frame));
       }
       const { parameters, parameterFormats, statement } = portal;
       const request = {

@@ -8,10 +8,11 @@ import { encodeReadyForQuery } from '../../wire/postgres/messages/ready_for_quer
 import { FRONTEND } from '../../wire/postgres/types.ts';
 import { onBind, onClose, onDescribe, onExecute, onParse } from './extended.ts';
 import { type Judged, judgeStatement, recordRefusal } from './judge.ts';
-import { CANCELED, DENIED } from './reply.ts';
+import { DENIED } from './reply.ts';
 import { Run } from './run.ts';
 import type { PgSession } from './session.ts';
 import { refreshState } from './state.ts';
+import { copyBarrier, copyOf, noteState, sqlstateOf } from './steps.ts';
 
 /**
  * One message of the client. Synchronous where nothing has to be waited for; the pump takes no further message until a promise settles.
@@ -50,10 +51,6 @@ export function onFrontend(session: PgSession, frame: Frame): void | Promise<voi
     default:
       session.fatal('08P01', 'a message that is not understood', 'error');
   }
-}
-
-export function copyOf(frame: Frame): Buffer {
-  return frame.buffer.subarray(frame.start, frame.end);
 }
 
 function terminate(session: PgSession): void {
@@ -97,22 +94,6 @@ function mixesState(session: PgSession, analysis: Analysis): Denial | null {
   const { effects } = analysis;
   if (!effects.state && !(effects.endsTransaction && session.stateTouched)) return null;
   return denialOf('session-state', 'NotResolved', 'a statement that may change role or search_path must be sent alone');
-}
-
-/** The client's COPY data is looked at only when the server asks for it, or has refused the COPY. */
-export async function copyBarrier(session: PgSession, run: Run): Promise<void> {
-  session.toServer.flush();
-  await run.progress();
-  if (run.copy === 'in' && !session.ended) session.copyRun = run;
-}
-
-/** What a statement may change in how names are read counts from when it is sent, not from when it succeeded. */
-export function noteState(session: PgSession, run: Run): void {
-  const { effects } = run.analysis;
-  if (effects.state || effects.ddl) session.stateTouched = true;
-  if (effects.ddl) session.ddlOpen = true;
-  // What a transaction did to role and search_path is undone with it.
-  if (effects.state || effects.ddl || (effects.endsTransaction && session.stateTouched)) session.stateDirty = true;
 }
 
 function onCopy(session: PgSession, frame: Frame): void | Promise<void> {
@@ -159,8 +140,4 @@ function onFunctionCall(session: PgSession): void {
   const denial = denialOf('function-call', 'NotSupported', 'the FunctionCall message is not supported');
   recordRefusal(session, 'FunctionCall', denial);
   session.denySimple(denial, DENIED);
-}
-
-export function sqlstateOf(code: string): string {
-  return code === 'ApprovalWithdrawn' ? CANCELED : DENIED;
 }

@@ -1,16 +1,4 @@
 import { createHash, randomBytes, randomInt } from 'node:crypto';
-import type { ByteStream } from '../../transport/stream.ts';
-
-/** What the agent asked for at the start of its connection. */
-export interface Asked {
-  readonly stream: ByteStream;
-  readonly encrypted: boolean;
-  readonly version: number;
-  readonly user: string;
-  readonly database: string;
-  /** Startup parameters that pass on to the target, `user`, `database` and `replication` excepted. */
-  readonly parameters: ReadonlyMap<string, string>;
-}
 
 /** Backend keys that agents were given, so that a CancelRequest reaches its own session and no other. */
 export class CancelKeys {
