@@ -53,7 +53,24 @@ function keysOf(folder: string, privateKey: KeyObject, token: KeyObject): Record
     publicKeys: new Map([[keyId, publicKey]]),
     publicKeyFile,
     sign: (message) => sign(null, Buffer.from(message), privateKey).toString('hex'),
-    tokenise: (value) => `‹t:${createHmac('sha256', token).update(value).digest('hex').slice(0, 16)}›`,
+    tokenise: remembering((value) => `‹t:${createHmac('sha256', token).update(value).digest('hex').slice(0, 16)}›`),
+  };
+}
+
+const REMEMBERED = 1024;
+const REMEMBERED_CHARS = 64;
+
+/** The same short literals come again and again. What is remembered is bounded, and never leaves memory. */
+function remembering(tokenise: (value: Uint8Array | string) => string): (value: Uint8Array | string) => string {
+  const known = new Map<string, string>();
+  return (value) => {
+    if (typeof value !== 'string' || value.length > REMEMBERED_CHARS) return tokenise(value);
+    const found = known.get(value);
+    if (found !== undefined) return found;
+    if (known.size >= REMEMBERED) known.clear();
+    const made = tokenise(value);
+    known.set(value, made);
+    return made;
   };
 }
 

@@ -1,6 +1,6 @@
 import type { SqlStatement } from '#crds/policy/action.ts';
 import { readFacts, type StatementFacts } from '#sidecar/wire/postgres/sql/facts.ts';
-import { replaceLiterals } from '#sidecar/wire/postgres/sql/literals.ts';
+import { type Piece, piecesOf, renderPieces } from '#sidecar/wire/postgres/sql/literals.ts';
 import { parseSql } from '#sidecar/wire/postgres/sql/parse.ts';
 import { classifySetting } from '#sidecar/wire/postgres/sql/settings.ts';
 import type { AnalyseInput, Analysis, Effects, Refusal } from './analyse.ts';
@@ -173,15 +173,30 @@ function finish(input: AnalyseInput, basis: string, judged: Judged): Analysis {
   return forText(judged, basis, input.sql);
 }
 
+/** Where the literals of a text are, as received and as sent. */
+export interface Literals {
+  received(): readonly Piece[];
+  sent(): readonly Piece[];
+}
+
+function scanned(sql: string, sent: string): Literals {
+  let received: readonly Piece[] | null = null;
+  let rewritten: readonly Piece[] | null = null;
+  return {
+    received: () => (received ??= piecesOf(sql)),
+    sent: () => (rewritten ??= piecesOf(sent)),
+  };
+}
+
 /** The same judgement of a text that only differs in integers. */
-export function forText(judged: Judged, basis: string, sql: string): Analysis {
+export function forText(judged: Judged, basis: string, sql: string, literals: Literals = scanned(sql, judged.sent)): Analysis {
   const hidden = judged.touchesMasked || judged.passwords;
   return {
     ...judged,
     sql,
     basis,
-    recorded: (tokenise) => (hidden ? replaceLiterals(sql, tokenise) : sql),
-    recordedSent: (tokenise) => (hidden ? replaceLiterals(judged.sent, tokenise) : judged.sent),
+    recorded: (tokenise) => (hidden ? renderPieces(literals.received(), tokenise) : sql),
+    recordedSent: (tokenise) => (hidden ? renderPieces(literals.sent(), tokenise) : judged.sent),
   };
 }
 

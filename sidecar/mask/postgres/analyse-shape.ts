@@ -3,6 +3,7 @@
  * Only for plain texts, where an integer can be told from everything else without a parser: printable ASCII, no quote, dollar,
  * backslash or comment. Integers that are equal stay equal, so that `n + 1 = n + 1` keeps its meaning.
  */
+import { type Piece, piecesOf, plainPiecesOf } from '../../wire/postgres/sql/literals.ts';
 import type { Analysis } from './analyse.ts';
 
 export interface Shape {
@@ -23,6 +24,8 @@ export interface ShapedAnalysis {
   readonly analysis: Analysis;
   readonly shape: Shape;
   readonly edits: readonly Edit[];
+  /** The text of an edit, in parts. */
+  editPieces(index: number): readonly Piece[];
 }
 
 const MAX_LENGTH = 1024;
@@ -59,6 +62,26 @@ export function rewriteLike(known: ShapedAnalysis, shape: Shape, sql: string): s
     at = moved(known.shape, shape, edit.end);
   }
   return out + sql.slice(at);
+}
+
+/** The literals of a text of the shape, and of that text rewritten. No scanner is needed: a plain text has no literals but numbers. */
+export function literalsLike(known: ShapedAnalysis, shape: Shape, sql: string): { received(): readonly Piece[]; sent(): readonly Piece[] } {
+  const sent = (): readonly Piece[] => {
+    const pieces: Piece[] = [];
+    let at = 0;
+    for (const [index, edit] of known.edits.entries()) {
+      pieces.push(...plainPiecesOf(sql.slice(at, moved(known.shape, shape, edit.start))), ...known.editPieces(index));
+      at = moved(known.shape, shape, edit.end);
+    }
+    return [...pieces, ...plainPiecesOf(sql.slice(at))];
+  };
+  return { received: () => plainPiecesOf(sql), sent };
+}
+
+/** Keeps how the first text of a shape was judged, with the literals of what was put in found once. */
+export function shaped(analysis: Analysis, shape: Shape, edits: readonly Edit[]): ShapedAnalysis {
+  const found: (readonly Piece[])[] = [];
+  return { analysis, shape, edits, editPieces: (index) => (found[index] ??= piecesOf(edits[index]?.text ?? '')) };
 }
 
 /** Where an offset between the integers of one text lies in another of its shape. */

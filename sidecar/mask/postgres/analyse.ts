@@ -3,7 +3,7 @@ import type { SqlStatement } from '#crds/policy/action.ts';
 import type { MaskPolicy } from '#crds/policy/mask.ts';
 import { loadParser } from '#sidecar/wire/postgres/sql/parse.ts';
 import { buildAnalysis, forText } from './analyse-build.ts';
-import { rewriteLike, type ShapedAnalysis, shapeOf } from './analyse-shape.ts';
+import { literalsLike, rewriteLike, type ShapedAnalysis, shaped, shapeOf } from './analyse-shape.ts';
 import type { Catalog } from './catalog.ts';
 import { MaskedCatalog } from './world.ts';
 
@@ -126,12 +126,12 @@ export function newAnalyser(): Analyser {
     const alike = shape === null ? undefined : context.shapes.get(shape.key);
     if (shape !== null && alike !== undefined) {
       const sent = alike.edits.length === 0 ? input.sql : rewriteLike(alike, shape, input.sql);
-      return forText({ ...alike.analysis, sent }, context.basis, input.sql);
+      return forText({ ...alike.analysis, sent }, context.basis, input.sql, literalsLike(alike, shape, input.sql));
     }
     const { analysis, dependsOnNames, edits } = buildAnalysis(input, context.world, context.basis);
     if (dependsOnNames) return analysis;
     remember(context, analysis);
-    if (shape !== null && analysis.refusal === null) rememberShape(context, { analysis, shape, edits });
+    if (shape !== null && analysis.refusal === null) rememberShape(context, shaped(analysis, shape, edits));
     return analysis;
   };
 }
