@@ -2,8 +2,10 @@
  * `npm run bench`: ratios between a direct connection, haproxy, pgbouncer and ours with everything on, on this machine.
  * `-- --quick` takes under a minute and is no more than a smoke test; `--json` prints the measurements; `--write` writes bench/RESULTS.md.
  */
+import { spawnSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus, release, totalmem, type } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { versionAndCommit } from '#cli/version.ts';
 import { hasProgram } from '#e2e/clients/programs.ts';
@@ -19,6 +21,10 @@ async function main(): Promise<number> {
     process.stderr.write('pgbench is not on this machine: Debian has it in the package postgresql-15\n');
     return 1;
   }
+  const built = spawnSync(process.execPath, [fileURLToPath(new URL('../e2e/repo/build.ts', import.meta.url))], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  if (built.status !== 0) return 1;
   const options = values.quick ? QUICK : FULL;
   const started = Date.now();
   const summaries = summarise(await measure(options, (text) => process.stderr.write(`${text}\n`)));
@@ -37,7 +43,7 @@ with client, proxy and server on one machine. Ratios carry over to another machi
 ${machine()
   .map((line) => `- ${line}`)
   .join('\n')}
-- haproxy with one thread in TCP mode; pgbouncer with session pooling; ours with policy, masking and recording on, one process
+- haproxy with one thread in TCP mode; pgbouncer with session pooling; ours, as bundled, with policy, masking and recording on, one process
 - *mask elsewhere*: a MaskingRule on another table; *table masked*: on the table that is read; *and detectors*: two detectors over every row as well
 
 ## One SELECT by primary key (\`pgbench -S\`)

@@ -27,7 +27,8 @@ export interface Proxy {
   stop(): Promise<void>;
 }
 
-const CLI = fileURLToPath(new URL('../cli/main.ts', import.meta.url));
+/** What is shipped, not the sources: `npm run bench` builds it first. */
+const CLI = fileURLToPath(new URL('../dist/chaperone.js', import.meta.url));
 
 export async function startHaproxy(folder: string, server: number, login: Login): Promise<Proxy | null> {
   const program = ['/usr/sbin/haproxy', '/usr/local/sbin/haproxy', '/usr/bin/haproxy'].find(existsSync);
