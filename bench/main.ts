@@ -12,7 +12,7 @@ import { hasProgram } from '#e2e/clients/programs.ts';
 import { MEMORY, measure, type Options } from './measure.ts';
 import { type Summary, summarise, tableOf } from './report.ts';
 
-const FULL: Options = { rounds: 5, seconds: 3, clients: [1, 8, 32], bulkRows: 500_000, scale: 10 };
+const FULL: Options = { rounds: 3, seconds: 2, clients: [1, 8, 32], bulkRows: 500_000, scale: 10 };
 const QUICK: Options = { rounds: 1, seconds: 1, clients: [1, 8], bulkRows: 200_000, scale: 1 };
 
 async function main(): Promise<number> {

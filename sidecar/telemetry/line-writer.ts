@@ -3,13 +3,16 @@ import type { Writable } from 'node:stream';
 /** Past this many bytes that wait, lines are dropped and counted: whoever watches must not slow down the data path. */
 const MAX_WAITING_BYTES = 1024 * 1024;
 
+/** Short enough for who watches, long enough that many commands share one write. */
+const GATHER_MS = 20;
+
 export interface LineWriter {
   write(line: string): void;
   /** Writes what waits. */
   flush(): void;
 }
 
-/** Collects the lines of one turn of the event loop into one write. */
+/** Collects the lines of a moment into one write. */
 export function lineWriter(stream: Writable): LineWriter {
   let waiting: string[] = [];
   let scheduled = false;
@@ -30,7 +33,7 @@ export function lineWriter(stream: Writable): LineWriter {
       waiting.push(line);
       if (scheduled) return;
       scheduled = true;
-      setImmediate(flush);
+      setTimeout(flush, GATHER_MS);
     },
     flush,
   };
