@@ -96,6 +96,11 @@ const plain = [
 
 const refused: Readonly<Record<string, readonly string[]>> = {
   NotRewritable: [
+    "COPY (SELECT memo FROM orders) TO STDOUT (DELIMITER '-')",
+    "COPY (SELECT memo FROM orders) TO STDOUT CSV QUOTE '1'",
+    "COPY orders TO STDOUT (FORMAT csv, ESCAPE '9')",
+    'COPY orders TO STDOUT (FORMAT binary)',
+    "COPY orders TO STDOUT (NULL '0')",
     'SELECT * FROM customers FOR UPDATE',
     'SELECT * FROM customers TABLESAMPLE system (100)',
     'SELECT public.customers.ssn FROM public.customers',

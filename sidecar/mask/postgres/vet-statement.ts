@@ -42,7 +42,7 @@ export const NAMELESS: ReadonlySet<string> = new Set([
 ]);
 
 export function vetMasked(world: MaskedCatalog | null, at: Resolver | null, facts: StatementFacts): WriteFinding {
-  const early = vetKinds(facts) ?? vetSettings(facts) ?? vetTransaction(facts);
+  const early = vetKinds(facts) ?? vetSettings(facts) ?? vetTransaction(facts) ?? vetCopyForm(facts);
   if (early !== null) return { refusal: early, parameters: [] };
   if (NAMELESS.has(facts.type)) return { refusal: null, parameters: [] };
   if (world === null || at === null)
@@ -78,6 +78,22 @@ function vetTransaction(facts: StatementFacts): Refusal | null {
   const kind = text(facts.node.kind);
   const twoPhase = facts.type === 'TransactionStmt' && (kind.endsWith('_PREPARED') || kind === 'TRANS_STMT_PREPARE');
   return twoPhase ? refusal('NotSupported', 'two-phase commit is not supported on a target with masks') : null;
+}
+
+const COPY_OPTIONS: ReadonlySet<string> = new Set(['format', 'header', 'force_quote']);
+
+/** Detectors read COPY data in the two plain forms: a delimiter, quote or escape of the client's choice would cut a value in two. */
+function vetCopyForm(facts: StatementFacts): Refusal | null {
+  if (facts.type !== 'CopyStmt' || facts.node.is_from === true) return null;
+  for (const option of list(facts.node.options)) {
+    const element = asNode(option, 'DefElem');
+    const name = text(element?.defname).toLowerCase();
+    const value = text(asNode(element?.arg, 'String')?.sval).toLowerCase();
+    if (!COPY_OPTIONS.has(name) || (name === 'format' && value !== 'text' && value !== 'csv')) {
+      return refusal('NotRewritable', `COPY TO with the option ${name === 'format' ? `${name} ${value}` : name}`);
+    }
+  }
+  return null;
 }
 
 /** Uses of a relation with masked columns that the rewriter leaves alone. */
