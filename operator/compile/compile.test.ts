@@ -261,6 +261,15 @@ test('a MaskingRule of columns alone on an HTTP target makes the target deny: it
   assert.match(conditions(compiled, 'MaskingRule')[0] ?? '', /columns mask nothing of a target that speaks HTTP/);
 });
 
+test('a limit on rows makes an HTTP target deny: a service returns none to count', () => {
+  const http = RESOURCE.replace('protocol: PostgreSQL', 'protocol: HTTP').replace(/\n {2}postgresql: .*/, '');
+  const compiled = compileText(
+    http + policy({ rules: `${ALLOW}], limits: {maxRows: 10}, timeWindows: [` }).replace(', timeWindows: []', ''),
+  );
+  assert.deepEqual(compiled.resource.requiredCapabilities, ['http/1', 'unresolved/AccessPolicy/p']);
+  assert.match(conditions(compiled, 'AccessPolicy')[0] ?? '', /maxRows limits nothing of a target that speaks HTTP/);
+});
+
 test('an object that is there twice makes its targets deny, whichever comes first', () => {
   const twice = RESOURCE + policy({ rules: DENY }) + policy({ rules: ALLOW });
   for (const text of [twice, RESOURCE + policy({ rules: ALLOW }) + policy({ rules: DENY })]) {

@@ -52,7 +52,7 @@ function contributionsTo(
   const unresolved: string[] = world.duplicates.has(keyOf(resource)) ? [`ProtectedResource/${resource.metadata.name}`] : [];
 
   const policies = world.policies.filter(targets).flatMap((object) => {
-    const part = compilePolicy(object, workload);
+    const part = compilePolicy(object, resource.spec.protocol, workload);
     if (part.value?.subjects.length === 0) return [];
     const broken = part.problems.length > 0 || world.duplicates.has(keyOf(object));
     if (!broken && part.value !== null) {

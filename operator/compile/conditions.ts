@@ -46,19 +46,27 @@ function accepted(object: CompileObject, world: World): Finding {
 function problemsOf(object: CompileObject, world: World): readonly string[] {
   switch (object.kind) {
     case 'AccessPolicy':
-      return compilePolicy(object, ANY_WORKLOAD).problems;
-    case 'MaskingRule': {
-      const protocols = targetsOf(object, world).map(({ spec }) => spec.protocol);
-      return [
-        ...new Set([...protocols, 'PostgreSQL' as const].flatMap((protocol) => compileMasking(object, protocol, ANY_WORKLOAD).problems)),
-      ];
-    }
+      return problemsFor(object, world, (protocol) => compilePolicy(object, protocol, ANY_WORKLOAD).problems);
+    case 'MaskingRule':
+      return problemsFor(object, world, (protocol) => compileMasking(object, protocol, ANY_WORKLOAD).problems);
     case 'ProtectedResource':
     case 'ApprovalGate':
       return [];
     default:
       return object satisfies never;
   }
+}
+
+type Protocol = 'PostgreSQL' | 'HTTP';
+
+/** Of every protocol that it is used with; of PostgreSQL also where it is not used yet. */
+function problemsFor(
+  object: CompileObject & { kind: 'AccessPolicy' | 'MaskingRule' },
+  world: World,
+  problems: (protocol: Protocol) => readonly string[],
+): readonly string[] {
+  const protocols: readonly Protocol[] = [...targetsOf(object, world).map(({ spec }) => spec.protocol), 'PostgreSQL'];
+  return [...new Set(protocols.flatMap(problems))];
 }
 
 /** Null for a kind that refers to no other object. */
@@ -87,7 +95,7 @@ function resolved({ reason, messages }: { readonly reason: string; readonly mess
   return { type, status: 'False', reason, message: `${messages.join('; ')}.` };
 }
 
-function targetsOf(object: CompileObject & { kind: 'MaskingRule' }, world: World): World['resources'] {
+function targetsOf(object: CompileObject & { kind: 'AccessPolicy' | 'MaskingRule' }, world: World): World['resources'] {
   const { metadata, spec } = object;
   return world.resources.filter(
     (resource) => resource.metadata.namespace === metadata.namespace && spec.targetRefs.some(({ name }) => name === resource.metadata.name),

@@ -38,7 +38,11 @@ function identity({ metadata }: Identified) {
 }
 
 /** The policy with the subjects that this sidecar can meet; none where it is about other service accounts only. */
-export function compilePolicy(object: AccessPolicy & Identified, workload: Workload): Part<SnapshotPolicy> {
+export function compilePolicy(
+  object: AccessPolicy & Identified,
+  protocol: 'PostgreSQL' | 'HTTP',
+  workload: Workload,
+): Part<SnapshotPolicy> {
   const { spec } = object;
   const whole: SnapshotPolicy = {
     ...identity(object),
@@ -48,9 +52,11 @@ export function compilePolicy(object: AccessPolicy & Identified, workload: Workl
     ...(spec.limits === undefined ? {} : { limits: { ...spec.limits } }),
     rules: spec.rules.map(compileRule),
   };
+  // A service returns bytes, not rows: a limit on rows would count nothing, and be believed.
+  const idle = protocol === 'HTTP' && spec.limits?.maxRows !== undefined ? ['maxRows limits nothing of a target that speaks HTTP'] : [];
   return {
     value: { ...whole, subjects: spec.subjects.filter((subject) => mayBeHere(subject, workload)).map(compileSubject) },
-    problems: [...policyProblems(whole), ...conditionProblems(spec)],
+    problems: [...policyProblems(whole), ...conditionProblems(spec), ...idle],
   };
 }
 
