@@ -58,7 +58,7 @@ export const TABLE: readonly Row[] = [
     packages: ['pg', 'yaml', 'oxc-parser', 'esbuild', 'jose'],
     node: EVERY_NODE,
   },
-  { of: 'bench', tree: ['crds', 'sidecar', 'operator', 'cli', 'e2e'], packages: ['pg', 'yaml'], node: EVERY_NODE },
+  { of: 'bench', tree: ['crds', 'sidecar', 'operator', 'cli', 'e2e', 'dist'], packages: ['pg', 'yaml'], node: EVERY_NODE },
   { of: 'examples', tree: ['crds'], packages: ['pg'], node: EVERY_NODE },
 ];
 
