@@ -4,7 +4,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
-import { availableParallelism, cpus, release, totalmem, type } from 'node:os';
+import { availableParallelism, cpus, loadavg, release, totalmem, type } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { versionAndCommit } from '#cli/version.ts';
@@ -27,18 +27,21 @@ async function main(): Promise<number> {
   if (built.status !== 0) return 1;
   const options = values.quick ? QUICK : FULL;
   const started = Date.now();
+  const [loadBefore = 0] = loadavg();
   const summaries = summarise(await measure(options, (text) => process.stderr.write(`${text}\n`)));
-  const report = reportOf(summaries, options, Math.round((Date.now() - started) / 1000));
+  const report = reportOf(summaries, options, Math.round((Date.now() - started) / 1000), loadBefore);
   process.stdout.write(values.json ? `${JSON.stringify({ machine: machine(), options, summaries }, null, 2)}\n` : report);
   if (values.write) await writeFile(new URL('RESULTS.md', import.meta.url), report);
   return 0;
 }
 
-function reportOf(summaries: readonly Summary[], { rounds, seconds }: Options, tookSeconds: number): string {
+function reportOf(summaries: readonly Summary[], { rounds, seconds }: Options, tookSeconds: number, loadBefore: number): string {
+  const spread = Math.max(...summaries.filter((s) => s.unit === 'transactions/s').map((s) => s.spread));
   return `# What the sidecar costs
 
 Written by \`npm run bench -- --write\` in ${tookSeconds} s. Medians of ${rounds} interleaved rounds of ${seconds} s: every target once in each round,
-with client, proxy and server on one machine. Ratios carry over to another machine, the numbers themselves don't.
+with client, proxy and server on one machine. Ratios carry over to another machine, the numbers themselves don't; neither carries over from a machine that was busy. Here the load was
+${loadBefore.toFixed(1)} before the start, and rounds differed by up to ±${Math.round(spread * 100)} %.
 
 ${machine()
   .map((line) => `- ${line}`)
