@@ -10,7 +10,7 @@ export function principalsKey(principals: readonly Principal[]): string {
   return JSON.stringify(principals.map((p) => `${p.proof} ${personKey(p)}`).sort());
 }
 
-/** Quorums count these. */
+/** One identity, as its issuer knows it. */
 export function personKey(principal: Principal): string {
   return JSON.stringify([principal.kind, principal.issuer, principal.subject, principal.actor ?? null, principal.onBehalfOf ?? null]);
 }
@@ -25,6 +25,13 @@ export const isProved = (principal: Principal): boolean => principal.proof !== '
 export function sharesAName(approver: Principal, askers: readonly Principal[]): boolean {
   const names = new Set(askers.flatMap(namesOf));
   return namesOf(approver).some((name) => names.has(name));
+}
+
+/** How many people these are, where two identities that share a name are one person, whatever their issuers. */
+export function distinctPeople(people: readonly Principal[]): number {
+  const counted: Principal[] = [];
+  for (const person of people) if (!sharesAName(person, counted)) counted.push(person);
+  return counted.length;
 }
 
 function namesOf(principal: Principal): string[] {

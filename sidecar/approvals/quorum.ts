@@ -1,6 +1,6 @@
 import type { Principal } from '#crds/policy/principal.ts';
 import type { SnapshotGate, SnapshotSubject } from '#crds/policy/snapshot.ts';
-import { personKey } from './people.ts';
+import { distinctPeople } from './people.ts';
 
 export type MatchesSubject = (subject: SnapshotSubject, principal: Principal) => boolean;
 
@@ -21,7 +21,7 @@ export interface GateProgress {
 export function progressOf(gates: readonly SnapshotGate[], approvers: readonly Principal[], matches: MatchesSubject): GateProgress[] {
   return gates.map((gate) => {
     const people = approvers.filter((approver) => gate.approvers.some((subject) => matches(subject, approver)));
-    return { namespace: gate.namespace, name: gate.name, quorum: gate.quorum, approved: new Set(people.map(personKey)).size };
+    return { namespace: gate.namespace, name: gate.name, quorum: gate.quorum, approved: distinctPeople(people) };
   });
 }
 

@@ -37,14 +37,16 @@ const INTEGER = /(?<![\w.])\d{1,9}(?![\w.])/g;
 /** Null for a text that is not plain, or holds no integer. */
 export function shapeOf(sql: string): Shape | null {
   if (sql.length > MAX_LENGTH || !BEGINS.test(sql) || NOT_PLAIN.test(sql)) return null;
-  const seen = new Map<string, number>();
+  const seen = new Map<number, number>();
   const spans: [number, number][] = [];
   let key = '';
   let at = 0;
   for (const match of sql.matchAll(INTEGER)) {
     const [digits] = match;
-    const number = seen.get(digits) ?? seen.size;
-    seen.set(digits, number);
+    // 05 and 5 are one number, and `n + 05 = n + 5` is true of every row.
+    const value = Number(digits);
+    const number = seen.get(value) ?? seen.size;
+    seen.set(value, number);
     key += `${sql.slice(at, match.index)}\0${number}\0`;
     at = match.index + digits.length;
     spans.push([match.index, at]);

@@ -103,6 +103,7 @@ function buildCatalog(parts: readonly Rows[]): Catalog {
       children: children.get(oid) ?? [],
       hasRules: row[6] === 't',
       hasTriggers: row[7] === 't',
+      hasCodeDefaults: row[8] === 't',
       ownedBy: owners.get(oid) ?? null,
     };
   });

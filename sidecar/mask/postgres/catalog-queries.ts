@@ -26,6 +26,7 @@ export const FINGERPRINT = `SELECT ${[
   digest('pg_operator', `x.oid >= ${FIRST_USER_OID}`),
   digest('pg_cast', `x.oid >= ${FIRST_USER_OID}`),
   digest('pg_trigger', `NOT x.tgisinternal`),
+  digest('pg_attrdef', 'true'),
   digest('pg_constraint', `x.contypid <> 0`),
   `(SELECT pg_catalog.count(*) || '.' || coalesce(pg_catalog.md5(pg_catalog.string_agg(x.h, '' ORDER BY x.h)), '')
      FROM (SELECT a.attrelid::text || '.' || a.attnum::text || ':' || a.xmin::text || ';' AS h FROM pg_catalog.pg_attribute a
@@ -37,7 +38,11 @@ export const FINGERPRINT = `SELECT ${[
 export const RELATIONS = `SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence,
   CASE WHEN c.relkind IN ('v', 'm') AND c.oid >= ${FIRST_USER_OID} THEN pg_catalog.pg_get_viewdef(c.oid) END,
   EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN'),
-  EXISTS (SELECT 1 FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
+  EXISTS (SELECT 1 FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal),
+  EXISTS (SELECT 1 FROM pg_catalog.pg_attrdef f WHERE f.adrelid = c.oid AND (
+    pg_catalog.pg_get_expr(f.adbin, f.adrelid) ~ 'set_config' OR EXISTS (SELECT 1 FROM pg_catalog.pg_depend d
+    WHERE d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.objid = f.oid
+    AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.refobjid >= ${FIRST_USER_OID})))
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind <> 't'`;
 
 export const COLUMNS = `SELECT a.attrelid, a.attname, a.attnum, a.atttypid,

@@ -37,6 +37,8 @@ export interface Relation {
   readonly hasRules: boolean;
   /** A trigger that is not a foreign key's. */
   readonly hasTriggers: boolean;
+  /** The default of a column calls a function that is not built in, or set_config. */
+  readonly hasCodeDefaults: boolean;
   /** Of a sequence: the column that owns it. */
   readonly ownedBy: { readonly relation: number; readonly column: string } | null;
 }

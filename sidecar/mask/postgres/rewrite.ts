@@ -19,6 +19,8 @@ export type Rewritten =
   | { readonly ok: false; readonly refusal: Refusal };
 
 const MAX_VIEW_DEPTH = 16;
+/** References to masked relations in one text; each is looked for in its tokens. */
+const MAX_REFERENCES = 64;
 
 /** `statements` are the facts of all statements of `sql`, in order. */
 export function rewriteMasked(
@@ -48,11 +50,12 @@ export function rewriteMasked(
       if (fact.sampled) return refuse(`TABLESAMPLE of ${relation.name}, which has masked columns`);
       const source = world.source(relation, fact.node.inh !== true, () => makeSource(world, relation, fact.node.inh !== true, depth));
       if (!source.ok) return source;
-      tokens ??= scanSql(sql);
+      tokens ??= scanSql(sql)?.filter((token) => !COMMENT_TOKENS.has(token.type)) ?? null;
       const edit = tokens === null ? null : editFor(tokens, fact, source.sql);
       if (edit === null) return refuse(`the reference to ${relation.name} can't be found in the text`);
       replaced.set(fact.node, source.tree);
       edits.push(edit);
+      if (edits.length > MAX_REFERENCES) return refuse(`more than ${MAX_REFERENCES} references to relations with masked columns`);
     }
   }
   if (edits.length === 0) return { ok: true, sql, edits };
@@ -113,8 +116,8 @@ function subqueryOf(source: string): Fields | null {
 }
 
 /** From ONLY, or the first part of the name, to its last part or the `*` of inheritance; an alias that is there stays. */
-function editFor(tokens: readonly Token[], fact: RelationFact, source: string): Edit | null {
-  const code = tokens.filter((token) => !COMMENT_TOKENS.has(token.type));
+/** `code` is the text's tokens without its comments. */
+function editFor(code: readonly Token[], fact: RelationFact, source: string): Edit | null {
   const first = code.findIndex((token) => token.start === numeric(fact.node.location));
   if (first < 0) return null;
   const parts = 1 + (fact.schema === '' ? 0 : 1) + (fact.database === '' ? 0 : 1);

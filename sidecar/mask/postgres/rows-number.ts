@@ -7,6 +7,13 @@ export function integerText(buffer: Buffer, start: number, length: number): stri
   return String(value < 0n ? -value : value);
 }
 
+/** The digits of an eight-byte float before its point, without its sign; null for another length. What is not finite has none. */
+export function floatText(buffer: Buffer, start: number, length: number): string | null {
+  if (length !== 8) return null;
+  const value = Math.abs(buffer.readDoubleBE(start));
+  return Number.isFinite(value) && value < 1e19 ? String(BigInt(Math.trunc(value))) : '';
+}
+
 /**
  * The digits of a binary numeric, with a point where it has a fraction; null where it is malformed or longer than 256 digits.
  * Layout: int16 number of base-10000 groups, weight of the first, sign, display scale, then the groups (numeric_send in numeric.c).

@@ -4,25 +4,27 @@
  * - `json`: the same, and the result must stay JSON
  * - `jsonb`: a version byte, then JSON
  * - `bytea`: in text `\x` and hex digits, in binary the bytes
- * - `integer`, `numeric`: binary numbers, looked at as digits
+ * - `integer`, `float`, `numeric`: binary numbers, looked at as digits
  * - `value`: text of a type that can't hold a mask: what is hit becomes NULL
  * - `pass`: can't hold a value of any form that is looked for
  * - `unknown`: binary of no known form: searched where it is plain text, else it becomes NULL
  */
-export type Look = 'text' | 'json' | 'jsonb' | 'bytea' | 'integer' | 'numeric' | 'value' | 'pass' | 'unknown';
+export type Look = 'text' | 'json' | 'jsonb' | 'bytea' | 'integer' | 'float' | 'numeric' | 'value' | 'pass' | 'unknown';
 
 const BYTEA = 17;
 const JSON_OID = 114;
 const JSONB = 3802;
 const NUMERIC = 1700;
+/** Holds 16 digits exactly; float4 holds seven. */
+const FLOAT8 = 701;
 /** int8, money, xid8, pg_lsn: eight bytes. int2, int4, oid and the like pass: ten digits at most. */
 const INT8 = new Set([20, 790, 5069, 3220]);
 /** name, text, xml, unknown, bpchar, varchar, cstring, "char". */
 const TEXT = new Set([19, 25, 142, 705, 1042, 1043, 2275, 18]);
-/** bool, int2, int4, regproc, oid, tid, xid, cid, float4, float8, date, time, timestamp, timestamptz, interval, timetz, uuid, reg*, void. */
+/** bool, int2, int4, regproc, oid, tid, xid, cid, float4, date, time, timestamp, timestamptz, interval, timetz, uuid, reg*, void. */
 const PASS = new Set([
-  16, 21, 23, 24, 26, 27, 28, 29, 700, 701, 1082, 1083, 1114, 1184, 1186, 1266, 2950, 2202, 2203, 2204, 2205, 2206, 2278, 3734, 3769, 4089,
-  4096, 4191,
+  16, 21, 23, 24, 26, 27, 28, 29, 700, 1082, 1083, 1114, 1184, 1186, 1266, 2950, 2202, 2203, 2204, 2205, 2206, 2278, 3734, 3769, 4089, 4096,
+  4191,
 ]);
 /** int8[], numeric[], and what else is made of numbers and times: arrays and ranges of the types above. */
 const NOT_TEXT_ARRAYS = new Set([
@@ -34,9 +36,11 @@ export function lookAt(oid: number, format: number): Look {
   if (oid === JSON_OID) return 'json';
   if (oid === JSONB) return format === 1 ? 'jsonb' : 'json';
   if (TEXT.has(oid)) return 'text';
-  if (format === 0) return oid === NUMERIC || INT8.has(oid) || PASS.has(oid) || NOT_TEXT_ARRAYS.has(oid) ? 'value' : 'text';
+  if (format === 0)
+    return oid === NUMERIC || oid === FLOAT8 || INT8.has(oid) || PASS.has(oid) || NOT_TEXT_ARRAYS.has(oid) ? 'value' : 'text';
   if (oid === NUMERIC) return 'numeric';
   if (INT8.has(oid)) return 'integer';
+  if (oid === FLOAT8) return 'float';
   return PASS.has(oid) ? 'pass' : 'unknown';
 }
 
@@ -52,6 +56,7 @@ export function showsInBytes(look: Look, format: number): boolean {
       return format === 1;
     case 'jsonb':
     case 'integer':
+    case 'float':
     case 'numeric':
     case 'unknown':
       return false;

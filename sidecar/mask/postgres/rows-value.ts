@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { Detectors, Masked } from '../detect.ts';
 import { REDACTED } from './placeholder.ts';
-import { integerText, numericText } from './rows-number.ts';
+import { floatText, integerText, numericText } from './rows-number.ts';
 import type { Look } from './rows-types.ts';
 
 /** What becomes of one value: it stays, becomes other bytes, or NULL. */
@@ -34,6 +34,8 @@ export function maskField(look: Look, format: number, buffer: Buffer, start: num
       return maskBytea(format, buffer.subarray(start, end), detectors);
     case 'integer':
       return maskNumber(integerText(buffer, start, length), detectors);
+    case 'float':
+      return maskNumber(floatText(buffer, start, length), detectors);
     case 'numeric':
       return maskNumber(numericText(buffer, start, length), detectors);
     case 'unknown':

@@ -1,4 +1,5 @@
 /** What a statement, or the definition of a view that it reads, may name on a target with masks. Each check gives a refusal or null. */
+import { asNode, list, text } from '#sidecar/wire/postgres/sql/ast.ts';
 import type { StatementFacts, WrittenName } from '#sidecar/wire/postgres/sql/facts.ts';
 import type { Refusal, RefusalCode } from './analyse.ts';
 import type { CatalogType, Relation } from './catalog.ts';
@@ -14,6 +15,7 @@ export function vetNames(world: MaskedCatalog, at: Resolver, facts: StatementFac
   return (
     vetSearchPath(world, at) ??
     vetFunctions(world, at, facts) ??
+    vetComputedFields(world, facts) ??
     vetOperators(at, facts) ??
     vetTypes(world, at, facts) ??
     vetRelations(world, at, facts, depth)
@@ -47,6 +49,19 @@ function vetFunctions(world: MaskedCatalog, at: Resolver, facts: StatementFacts)
   return null;
 }
 
+/** `row.name` calls the function `name` where the row has no such column. A name that a user's function has is refused as a column. */
+function vetComputedFields(world: MaskedCatalog, facts: StatementFacts): Refusal | null {
+  for (const column of facts.columns) {
+    const parts = list(column.fields);
+    const name = text(asNode(parts.at(-1), 'String')?.sval);
+    if (parts.length < 2 || name === '') continue;
+    const found = world.catalog.functions.get(name)?.find((item) => item.schema !== 'pg_catalog' && !isTrustedCode(item));
+    if (found !== undefined)
+      return refusal('NotSupported', `${name} is also a function of the database: a column may not be written row.${name}`);
+  }
+  return null;
+}
+
 /** Operators that the text names, and equality, which IN, USING and others take without naming it. */
 function vetOperators(at: Resolver, facts: StatementFacts): Refusal | null {
   for (const name of [...facts.operators, { schema: '', name: '=' }]) {
@@ -64,6 +79,10 @@ function vetTypes(world: MaskedCatalog, at: Resolver, facts: StatementFacts): Re
   for (const name of facts.types) {
     const type = resolveType(at, name);
     if (type === null) return refusal('NotResolved', `type ${written(name)} is not in the catalog`);
+    const ofRow = world.catalog.castTypes.some(
+      ({ source, target }) => target === type.oid && world.catalog.typesByOid.get(source)?.kind === 'c',
+    );
+    if (ofRow) return refusal('NotSupported', `rows are cast to ${type.schema}.${type.name} by a function of the database`);
     if (!isVettedType(world, type)) return refusal('NotSupported', `type ${type.schema}.${type.name} runs functions of its own`);
   }
   return null;
@@ -94,6 +113,7 @@ function vetRelation(world: MaskedCatalog, relation: Relation, writes: boolean, 
     return refusal('NotSupported', `${name} is not allowed on a target with masks`);
   }
   if (writes && relation.hasRules) return refusal('NotSupported', `${name} has rules`);
+  if (writes && relation.hasCodeDefaults) return refusal('NotSupported', `a default of ${name} calls a function of its own`);
   for (const column of relation.columns) {
     const type = world.catalog.typesByOid.get(column.type);
     if (type === undefined) return refusal('NotResolved', `the type of ${name}.${column.name} is not in the catalog`);

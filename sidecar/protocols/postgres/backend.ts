@@ -10,11 +10,12 @@ import { decodeReadyForQuery } from '../../wire/postgres/messages/ready_for_quer
 import { type Column, decodeRowDescription } from '../../wire/postgres/messages/row_description.ts';
 import type { FrameSink } from '../../wire/postgres/splitter.ts';
 import { BACKEND } from '../../wire/postgres/types.ts';
-import { applyEffects } from './effects.ts';
+import { applyEffects, forgetEffects } from './effects.ts';
 import type { Expect } from './expect.ts';
 import { denialFields } from './reply.ts';
 import type { Run } from './run.ts';
 import type { PgSession } from './session.ts';
+import { fieldsOf } from './statements.ts';
 
 /** What the server says, matched against what it owes. What is not owed ends the session: nothing is passed on that nobody asked for. */
 export class Backend implements FrameSink {
@@ -43,6 +44,7 @@ export class Backend implements FrameSink {
     run.bytesOut += end - start;
     session.midFrame = !last;
     session.toClient.forward(buffer, start, end);
+    if (last) session.frameEnded();
     session.meter.returned(first && type === BACKEND.DataRow ? 1 : 0, end - start);
   }
 
@@ -170,6 +172,7 @@ export class Backend implements FrameSink {
         if (!run.analysis.effects.copyIn) return this.#unexpected();
         if (head.type === 'execute') session.queue.dropSyncsBehindHead();
         run.copyStarted('in');
+        session.copyRun = run;
         break;
       case BACKEND.CopyOutResponse:
         return this.#copyOut(run, buffer, start, end);
@@ -238,7 +241,7 @@ export class Backend implements FrameSink {
     const head = session.queue.head;
     if (head?.type !== 'execute' || head.run.described) return true;
     const { portal, run } = head;
-    const fields = portal.fields ?? portal.statement.fields;
+    const fields = fieldsOf(portal);
     if (fields === null) return session.detectors === null && !run.keepsRows;
     const formats = fields.map(
       (_, index) => (portal.resultFormats.length === 1 ? portal.resultFormats[0] : portal.resultFormats[index]) ?? 0,
@@ -290,6 +293,7 @@ export class Backend implements FrameSink {
     const now = session.parts.context.now();
     for (const item of dropped) {
       session.names.rollback(item.segment);
+      if (item.type === 'execute') forgetEffects(session, item.run.analysis);
       if (item.type === 'execute' || item.type === 'query') item.run.end(item.run.error === undefined ? 'aborted' : 'error', now);
       if (item.type === 'own') item.own.done(false);
     }
@@ -338,6 +342,7 @@ export class Backend implements FrameSink {
     switch (head.type) {
       case 'query':
         if (head.run.error === undefined) applyEffects(session, head.run.analysis);
+        else forgetEffects(session, head.run.analysis);
         head.run.end(head.run.error === undefined ? 'ok' : 'error', now);
         break;
       case 'own':
@@ -352,10 +357,7 @@ export class Backend implements FrameSink {
         return this.#unexpected();
     }
     session.queue.shift();
-    if (status === 'I') {
-      session.names.transactionEnded();
-      session.ddlOpen = false;
-    }
+    if (status === 'I') session.transactionEnded();
     if (head.type !== 'own') session.toClient.forward(buffer, start, end);
     session.settled();
   }

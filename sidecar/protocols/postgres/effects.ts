@@ -16,10 +16,20 @@ export function applyEffects(session: PgSession, analysis: Analysis): void {
   if (effects.closesAll) session.cursors.clear();
   for (const name of effects.closes) session.cursors.delete(name);
   for (const name of effects.declares) session.cursors.set(name, analysis);
-  if (effects.ddl) {
-    // Other sessions of this target learn of it here; this one waits for the new catalog with its next statement.
-    void session.parts.catalog.invalidate().catch(() => session.parts.context.log.warn({}, 'the catalog could not be read again'));
-  }
+  if (effects.ddl) session.invalidateCatalog();
+}
+
+/**
+ * A text of several statements failed, and some of them may have been committed before: what it could have renamed is not known any more.
+ * A name that is forgotten here and still there is refused; one that was kept and is another would be a way round.
+ */
+export function forgetEffects(session: PgSession, analysis: Analysis): void {
+  const { effects } = analysis;
+  if (effects.discardsAll || effects.deallocatesAll) session.names.deallocate({ all: true });
+  for (const name of [...effects.deallocates, ...effects.prepares]) session.names.deallocate({ name });
+  if (effects.discardsAll || effects.closesAll) session.cursors.clear();
+  for (const name of [...effects.closes, ...effects.declares]) session.cursors.delete(name);
+  if (effects.ddl) session.invalidateCatalog();
 }
 
 function prepare(session: PgSession, name: string, analysis: Analysis): void {

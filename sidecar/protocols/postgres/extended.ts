@@ -1,10 +1,10 @@
 import { hash } from 'node:crypto';
-import { denialOf } from '../../decide/decide.ts';
+import { decideToParse, denialOf } from '../../decide/decide.ts';
 import type { Analysis } from '../../mask/postgres/analyse.ts';
 import { looksLikeMask } from '../../mask/postgres/placeholder.ts';
 import type { Denial } from '../../permit.ts';
 import type { Frame } from '../../wire/postgres/frame.ts';
-import { decodeBind, formatAt } from '../../wire/postgres/messages/bind.ts';
+import { type Bind, decodeBind, formatAt } from '../../wire/postgres/messages/bind.ts';
 import { decodeClose, decodeDescribe, encodeDescribe } from '../../wire/postgres/messages/describe_close.ts';
 import { decodeExecute } from '../../wire/postgres/messages/execute.ts';
 import { decodeParse, encodeParse } from '../../wire/postgres/messages/parse.ts';
@@ -13,11 +13,14 @@ import type { Found, NameKind } from './names.ts';
 import { Run } from './run.ts';
 import { OWN_PREFIX, type PgSession } from './session.ts';
 import { refreshState } from './state.ts';
-import type { Named, Portal, Prepared } from './statements.ts';
-import { copyBarrier, copyOf, noteState, sqlstateOf } from './steps.ts';
+import { fieldsOf, type Named, type Portal, type Prepared } from './statements.ts';
+import { copyBarrier, copyOf, MAX_NAMES, namesUnknown, noteState, sqlstateOf, tooManyNames } from './steps.ts';
 
-/** Statements and portals of one session at once. */
-const MAX_NAMES = 1000;
+/** The server cuts longer names, and would then mean another statement than the one that was judged. */
+const MAX_NAME_BYTES = 63;
+/** Bytes of parameters that the portals of one session hold. */
+const MAX_PARAMETER_BYTES = 64 * 1024 * 1024;
+const NOTHING = Buffer.alloc(0);
 const UNKNOWN_STATEMENT = '26000';
 const UNKNOWN_PORTAL = '34000';
 const DUPLICATE_STATEMENT = '42P05';
@@ -29,10 +32,7 @@ function withState(session: PgSession, message: string, then: () => Then): Then 
   if (session.namesReady) return then();
   return refreshState(session).then(() => {
     if (session.ended || session.skipping !== 'no') return;
-    if (session.stateDirty && session.tx !== 'E' && session.needsNames) {
-      const text = 'an earlier statement may have changed role, search_path or the catalog: send Sync before the next one';
-      return refuseMessage(session, message, denialOf('session-state', 'NotResolved', text));
-    }
+    if (session.namesUnknown) return refuseMessage(session, message, namesUnknown());
     return then();
   });
 }
@@ -60,10 +60,8 @@ function unknown(session: PgSession, kind: NameKind, message: string): void {
 
 export function onParse(session: PgSession, frame: Frame): Then {
   const message = decodeParse(frame.buffer, frame.start, frame.end);
-  if (message.statement.startsWith(OWN_PREFIX) || session.names.size >= MAX_NAMES) {
-    const limit = message.statement.startsWith(OWN_PREFIX) ? 'the name is reserved' : `more than ${MAX_NAMES} statements and portals`;
-    return refuseMessage(session, 'Parse', denialOf('names', 'LimitExceeded', limit));
-  }
+  const unfit = unfitName(session, message.statement);
+  if (unfit !== null) return refuseMessage(session, 'Parse', unfit);
   return withState(session, 'Parse', () =>
     withName(session, 'statement', message.statement, (found) => {
       // The server would refuse it as well; were it to fail there for another reason, the old statement would go on under the name.
@@ -72,6 +70,8 @@ export function onParse(session: PgSession, frame: Frame): Then {
         return refuseMessage(session, 'Parse', denial, DUPLICATE_STATEMENT);
       }
       const analysis = session.analyse(message.text);
+      const many = tooManyNames(session, analysis);
+      if (many !== null) return refuseMessage(session, 'Parse', many);
       const rewritten = analysis.sent !== message.text;
       const bytes = rewritten ? encodeParse({ ...message, text: analysis.sent }) : copyOf(frame);
       const digest = hash('sha256', message.text);
@@ -103,15 +103,17 @@ function current(session: PgSession, statement: Prepared): Analysis | Denial {
 
 export function onBind(session: PgSession, frame: Frame): Then {
   const message = decodeBind(frame.buffer, frame.start, frame.end);
-  if (message.portal.startsWith(OWN_PREFIX) || session.names.size >= MAX_NAMES) {
-    return refuseMessage(session, 'Bind', denialOf('names', 'LimitExceeded', 'the portal can not be made'));
-  }
+  const unfit = unfitName(session, message.portal) ?? unfitName(session, message.statement) ?? unfitPortal(session, message);
+  if (unfit !== null) return refuseMessage(session, 'Bind', unfit);
   return withState(session, 'Bind', () =>
     withName(session, 'statement', message.statement, (found) => {
       if (found.type === 'unknown' || found.value.type !== 'statement') return unknown(session, 'statement', 'Bind');
       const statement = found.value;
       const analysis = current(session, statement);
       if ('verdict' in analysis) return refuseMessage(session, 'Bind', analysis);
+      // The server plans it now, by the names of now; FETCH of another road must not find here what Execute would refuse.
+      const unjudged = refuseToBind(session, analysis);
+      if (unjudged !== null) return refuseMessage(session, 'Bind', unjudged);
       if (writesMask(analysis, message.parameters)) {
         const denial = denialOf('write-back', 'NotRewritable', "a parameter would write a mask's placeholder to a masked column");
         return refuseMessage(session, 'Bind', denial);
@@ -122,9 +124,11 @@ export function onBind(session: PgSession, frame: Frame): Then {
         name: message.portal,
         statement,
         parameters: message.parameters,
+        parameterBytes: message.parameters.reduce((sum, parameter) => sum + (parameter?.length ?? 0), 0),
         parameterFormats,
         resultFormats: message.resultFormats,
         fields: null,
+        basis: analysis.basis,
         recorded: null,
         allowedUnder: '',
       };
@@ -133,6 +137,29 @@ export function onBind(session: PgSession, frame: Frame): Then {
       session.queue.push({ type: 'bind', segment: session.segment, change });
     }),
   );
+}
+
+function refuseToBind(session: PgSession, analysis: Analysis): Denial | null {
+  const { database, requestedUser, principals, context } = session.parts;
+  const action = { type: 'sql', database, user: requestedUser, statements: analysis.statements } as const;
+  const outcome = decideToParse(session.policy, session.why, { principals, action, nowMs: context.now() }, NOTHING);
+  if (outcome.type === 'denial') return outcome.denial;
+  return analysis.refusal === null ? null : denialOf('analysis', analysis.refusal.code, analysis.refusal.message);
+}
+
+function unfitName(session: PgSession, name: string): Denial | null {
+  if (name.startsWith(OWN_PREFIX)) return denialOf('names', 'NotSupported', 'the name is reserved');
+  if (Buffer.byteLength(name) > MAX_NAME_BYTES) return denialOf('names', 'NotSupported', `a name is longer than ${MAX_NAME_BYTES} bytes`);
+  if (session.names.size + session.cursors.size < MAX_NAMES) return null;
+  return denialOf('names', 'LimitExceeded', `more than ${MAX_NAMES} statements, portals and cursors`);
+}
+
+function unfitPortal(session: PgSession, { portal, parameters }: Bind): Denial | null {
+  if (session.cursors.has(portal)) return denialOf('names', 'NotSupported', 'a cursor of that name exists');
+  const bytes = parameters.reduce((sum, value) => sum + (value?.length ?? 0), 0);
+  const held = session.names.values().reduce((sum, named) => sum + (named.type === 'portal' ? named.parameterBytes : 0), 0);
+  if (bytes + held <= MAX_PARAMETER_BYTES) return null;
+  return denialOf('names', 'LimitExceeded', `parameters of more than ${MAX_PARAMETER_BYTES} bytes at once`);
 }
 
 function writesMask(analysis: Analysis, parameters: readonly (Buffer | null)[]): boolean {
@@ -144,6 +171,8 @@ function writesMask(analysis: Analysis, parameters: readonly (Buffer | null)[]):
 
 export function onDescribe(session: PgSession, frame: Frame): Then {
   const message = decodeDescribe(frame.buffer, frame.start, frame.end);
+  const unfit = unfitName(session, message.name);
+  if (unfit !== null) return refuseMessage(session, 'Describe', unfit);
   return withName(session, message.kind, message.name, (found) => {
     if (found.type === 'unknown') return unknown(session, message.kind, 'Describe');
     session.sendFollowing(copyOf(frame));
@@ -153,7 +182,9 @@ export function onDescribe(session: PgSession, frame: Frame): Then {
 
 export function onClose(session: PgSession, frame: Frame): Then {
   const message = decodeClose(frame.buffer, frame.start, frame.end);
-  if (message.name.startsWith(OWN_PREFIX)) return unknown(session, message.kind, 'Close');
+  if (message.name.startsWith(OWN_PREFIX) || Buffer.byteLength(message.name) > MAX_NAME_BYTES)
+    return unknown(session, message.kind, 'Close');
+  if (message.kind === 'portal') session.cursors.delete(message.name);
   const change = session.names.propose({ kind: message.kind, name: message.name, segment: session.segment, value: null });
   session.sendFollowing(copyOf(frame));
   session.queue.push({ type: 'close', segment: session.segment, change });
@@ -161,12 +192,17 @@ export function onClose(session: PgSession, frame: Frame): Then {
 
 export function onExecute(session: PgSession, frame: Frame): Then {
   const message = decodeExecute(frame.buffer, frame.start, frame.end);
+  if (Buffer.byteLength(message.portal) > MAX_NAME_BYTES) return unknown(session, 'portal', 'Execute');
   return withState(session, 'Execute', () =>
     withName(session, 'portal', message.portal, (found) => {
       if (found.type === 'unknown' || found.value.type !== 'portal') return unknown(session, 'portal', 'Execute');
       const portal = found.value;
       const analysis = current(session, portal.statement);
       if ('verdict' in analysis) return refuseMessage(session, 'Execute', analysis);
+      if (analysis.basis !== portal.basis) {
+        const text = 'policy, catalog or search_path changed since the statement was bound';
+        return refuseMessage(session, 'Execute', denialOf('portal', 'PolicyChanged', text));
+      }
       const version = session.parts.context.policy.version;
       if (portal.recorded !== null && portal.allowedUnder === version) {
         // Further rows of a portal whose run was allowed under this very policy.
@@ -195,7 +231,7 @@ export function onExecute(session: PgSession, frame: Frame): Then {
 
 /** `again` holds the frame where the portal goes on; the first time the permit's own bytes are sent. */
 function execute(session: PgSession, portal: Portal, run: Run, again: Buffer | null): Then {
-  const fieldsKnown = portal.fields !== null || portal.statement.fields !== null;
+  const fieldsKnown = fieldsOf(portal) !== null;
   if (!fieldsKnown && (session.detectors !== null || run.keepsRows)) {
     session.sendFollowing(encodeDescribe({ kind: 'portal', name: portal.name }));
     session.queue.push({ type: 'describe', segment: session.segment, of: portal, target: 'portal', swallow: true });

@@ -12,7 +12,7 @@ import { DENIED } from './reply.ts';
 import { Run } from './run.ts';
 import type { PgSession } from './session.ts';
 import { refreshState } from './state.ts';
-import { copyBarrier, copyOf, noteState, sqlstateOf } from './steps.ts';
+import { copyBarrier, copyOf, namesUnknown, noteState, runsCode, sqlstateOf, tooManyNames } from './steps.ts';
 
 /**
  * One message of the client. Synchronous where nothing has to be waited for; the pump takes no further message until a promise settles.
@@ -62,16 +62,16 @@ function terminate(session: PgSession): void {
 function onQuery(session: PgSession, frame: Frame): void | Promise<void> {
   const { text } = decodeQuery(frame.buffer, frame.start, frame.end);
   if (session.namesReady) return judgeQuery(session, text, frame);
-  return refreshState(session).then(() => (session.ended || session.skipping !== 'no' ? undefined : judgeQuery(session, text, frame)));
+  return refreshState(session).then(() => {
+    if (session.ended || session.skipping !== 'no') return;
+    return session.namesUnknown ? refuseQuery(session, namesUnknown()) : judgeQuery(session, text, frame);
+  });
 }
 
 function judgeQuery(session: PgSession, text: string, frame: Frame): void | Promise<void> {
   const analysis = session.analyse(text);
-  const mixed = mixesState(session, analysis);
-  if (mixed !== null) {
-    recordRefusal(session, 'Query', mixed);
-    return session.denySimple(mixed, DENIED);
-  }
+  const refused = mixesState(session, analysis) ?? tooManyNames(session, analysis);
+  if (refused !== null) return refuseQuery(session, refused);
   const bytes = analysis.sent === text ? copyOf(frame) : encodeQuery(analysis.sent);
   const judged = judgeStatement(session, { step: 'Query', text, digest: hash('sha256', text), analysis, bytes });
   const proceed = (result: Judged): void | Promise<void> => {
@@ -88,12 +88,24 @@ function judgeQuery(session: PgSession, text: string, frame: Frame): void | Prom
   return judged instanceof Promise ? judged.then(proceed) : proceed(judged);
 }
 
+function refuseQuery(session: PgSession, denial: Denial): void {
+  recordRefusal(session, 'Query', denial);
+  session.denySimple(denial, DENIED);
+}
+
 /** A text that changes how names are read, and then names something, would be judged by the names of before. */
 function mixesState(session: PgSession, analysis: Analysis): Denial | null {
   if (!session.needsNames || analysis.statements.length < 2) return null;
   const { effects } = analysis;
-  if (!effects.state && !(effects.endsTransaction && session.stateTouched)) return null;
+  const ends = effects.endsTransaction && (session.stateTouched || !session.namesReady);
+  if (!effects.state && !ends && !namesAfterCode(session, analysis)) return null;
   return denialOf('session-state', 'NotResolved', 'a statement that may change role or search_path must be sent alone');
+}
+
+/** Something is named after a statement that may run code that can't be seen here. */
+function namesAfterCode(session: PgSession, analysis: Analysis): boolean {
+  const first = analysis.statements.findIndex((statement) => runsCode(session, statement));
+  return first >= 0 && analysis.statements.slice(first + 1).some((statement) => !statement.housekeeping);
 }
 
 function onCopy(session: PgSession, frame: Frame): void | Promise<void> {

@@ -11,7 +11,7 @@ import { holdUntilDecided } from '../hold.ts';
 import { heldNotice } from './reply.ts';
 import type { PgSession } from './session.ts';
 
-/** The approver sees at most this much of a statement. */
+/** The approver sees all of a statement, or is not asked. */
 const SUMMARY_BYTES = 16 * 1024;
 
 /** Of a statement in the line for the person who watches. */
@@ -109,6 +109,11 @@ async function hold(session: PgSession, request: Request, action: SqlAction, ver
     snapshot: context.policy.version,
   });
   tell(session, recorded.received, verdict);
+  const summary = summaryOf(recorded, request.analysis.statements.length);
+  if (Buffer.byteLength(summary) > SUMMARY_BYTES) {
+    const text = `the statement and its parameters are longer than the ${SUMMARY_BYTES} bytes that an approver can be shown`;
+    return refuse(session, request, denialOf('approval', 'LimitExceeded', text, verdict));
+  }
   const abort = new AbortController();
   session.held = abort;
   // What was sent before must reach the server, and what it answered the client, while this waits.
@@ -120,7 +125,7 @@ async function hold(session: PgSession, request: Request, action: SqlAction, ver
       resource: connection.resource,
       input: { principals, action },
       bytes: request.bytes,
-      summary: summaryOf(recorded),
+      summary,
       binding: (asked) => bindingOf(session, request, asked),
       signal: abort.signal,
       onRaised: (name, expiresAtMs, asked) => {
@@ -135,7 +140,17 @@ async function hold(session: PgSession, request: Request, action: SqlAction, ver
     if (!session.ended && released.type === 'denial') recorder.deny(released.denial, recordedAction(session, request));
     return { type: 'dropped' };
   }
-  return released.type === 'permit' ? record(session, request, released.permit) : refuse(session, request, released.denial);
+  if (released.type === 'denial') return refuse(session, request, released.denial);
+  return sameNow(session, request)
+    ? record(session, request, released.permit)
+    : refuse(session, request, denialOf('hold', 'PolicyChanged', 'masks, catalog or policy changed while the statement was held', verdict));
+}
+
+/** A mask or a relation that came while it was held makes it another statement than the one that was approved. */
+function sameNow(session: PgSession, { analysis, text }: Request): boolean {
+  const now = session.analyse(text);
+  if (now === analysis || now.basis === analysis.basis) return true;
+  return now.refusal === null && now.sent === analysis.sent && canonicalJson(now.statements) === canonicalJson(analysis.statements);
 }
 
 /** What an approval is bound to: bytes, parameters, role, search_path, resource, and the policies and gates that asked. */
@@ -192,11 +207,11 @@ function kindsOf(analysis: Analysis): string[] {
   return [...kinds];
 }
 
-function summaryOf(action: SqlRecorded): string {
-  const parameters = action.parameters === undefined ? '' : `\nparameters: ${action.parameters.map((p) => p ?? 'NULL').join(', ')}`;
-  return Buffer.from(action.received + parameters)
-    .subarray(0, SUMMARY_BYTES)
-    .toString('utf8');
+/** All of it: an approver must not be shown the harmless half of what they approve. */
+function summaryOf(action: SqlRecorded, statements: number): string {
+  const several = statements > 1 ? `${statements} statements (${action.kinds.join(', ')}): ` : '';
+  const parameters = action.parameters === undefined ? '' : `parameters: ${action.parameters.map((p) => p ?? 'NULL').join(', ')}\n`;
+  return `${parameters}${several}${action.received}`;
 }
 
 /** `received` is the recording's text: tokenised where it has to be. */

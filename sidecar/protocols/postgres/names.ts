@@ -71,6 +71,13 @@ export class NameTable<V> {
     this.#confirmed.portal.clear();
   }
 
+  /** Everything that the server may hold now. */
+  values(): V[] {
+    const values = [...this.#confirmed.statement.values(), ...this.#confirmed.portal.values()];
+    for (const { value } of this.#pending) if (value !== null) values.push(value);
+    return values;
+  }
+
   get size(): number {
     return this.#confirmed.statement.size + this.#confirmed.portal.size + this.#pending.length;
   }

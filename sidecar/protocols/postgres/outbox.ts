@@ -13,6 +13,11 @@ export class Outbox {
     this.#peer = peer;
   }
 
+  /** Bytes that were added and not written yet, the run under way left out. */
+  get waiting(): number {
+    return this.#bytes;
+  }
+
   /** Adds bytes of a chunk in place; a run of frames that lie side by side leaves as one slice. */
   forward(buffer: Buffer, start: number, end: number): void {
     if (buffer === this.#buffer && start === this.#end) {

@@ -7,6 +7,8 @@ import { codeOf, type PgSession } from './session.ts';
 
 /** While a message waits (for an approval, a catalog), the client may run ahead by this much. */
 const AHEAD_BYTES = 1024 * 1024;
+/** Answers of our own that gather before they are written. */
+const ANSWER_BYTES = 64 * 1024;
 
 /** Moves messages both ways until the session ends. Resolves then. */
 export function runSession(session: PgSession, reader: FrameReader): Promise<void> {
@@ -31,7 +33,10 @@ export function runSession(session: PgSession, reader: FrameReader): Promise<voi
   });
   client.start({
     data: (chunk) => pump.push(Buffer.from(chunk)),
-    drained: () => server.stream.resume(),
+    drained: () => {
+      server.stream.resume();
+      pump.clientReads();
+    },
     ended: () => session.end('client'),
     closed: () => session.end('client'),
   });
@@ -45,6 +50,8 @@ class Pump {
   readonly #reader: FrameReader;
   #waiting = false;
   #paused = false;
+  /** The client does not read what it was sent. */
+  #unread = false;
 
   constructor(session: PgSession, reader: FrameReader) {
     this.#session = session;
@@ -53,7 +60,7 @@ class Pump {
 
   push(chunk: Buffer): void {
     this.#reader.push(chunk);
-    if (this.#waiting) {
+    if (this.#waiting || this.#unread) {
       if (this.#reader.buffered > AHEAD_BYTES) this.#pause();
       return;
     }
@@ -63,19 +70,29 @@ class Pump {
   run(): void {
     const session = this.#session;
     guard(session, () => {
-      while (!this.#waiting && !session.ended) {
+      while (!this.#waiting && !this.#unread && !session.ended) {
         const frame = this.#reader.next();
         if (frame === null) break;
         const wait = onFrontend(session, frame);
         if (wait !== undefined) this.#wait(wait);
+        // Who does not read the answers is not asked for more: denials are answered here, and would pile up.
+        if (session.toClient.waiting > ANSWER_BYTES && !session.toClient.flush()) this.#unread = true;
       }
     });
-    session.toClient.flush();
+    if (!session.toClient.flush()) this.#unread = true;
+    if (this.#unread && !session.ended) this.#pause();
     if (!session.toServer.flush() && !session.ended) this.#pause();
   }
 
+  clientReads(): void {
+    if (!this.#unread) return;
+    this.#unread = false;
+    this.run();
+    this.resume();
+  }
+
   resume(): void {
-    if (!this.#paused || (this.#waiting && this.#reader.buffered > AHEAD_BYTES)) return;
+    if (!this.#paused || this.#unread || (this.#waiting && this.#reader.buffered > AHEAD_BYTES)) return;
     this.#paused = false;
     this.#session.parts.client.resume();
   }

@@ -71,6 +71,8 @@ export class PgSession {
   /** Role or search_path may have changed: ask the server before the next statement is judged. */
   stateDirty = true;
   stateTouched = false;
+  /** Version of the catalog by which the state was read: a schema that appears changes what a search_path means. */
+  stateVersion = '';
   /** DDL of a transaction that is still open: the catalog, which another session reads, does not show it. */
   ddlOpen = false;
   ended = false;
@@ -82,6 +84,7 @@ export class PgSession {
   readonly runHost: RunHost;
   #later: (() => void)[] = [];
   #settled: (() => void)[] = [];
+  readonly #notices: ErrorFields[] = [];
   readonly #finished: Promise<void>;
   #finish: () => void = () => {};
 
@@ -123,9 +126,30 @@ export class PgSession {
     return policy !== null && (policy.namesMatter || this.mask?.active === true);
   }
 
-  /** True where the next statement can be judged by what is known now. */
+  /** True where the next statement can be judged by what is known now: role, search_path, and a catalog not newer than they are. */
   get namesReady(): boolean {
-    return !this.stateDirty && (!this.needsNames || this.ddlOpen || this.parts.catalog.current() !== null);
+    if (this.stateDirty) return false;
+    if (!this.needsNames || this.ddlOpen) return true;
+    const catalog = this.parts.catalog.current();
+    return catalog !== null && catalog.version === this.stateVersion;
+  }
+
+  /** Names can't be read as the server will read them. In a failed transaction only its end runs, and it names nothing. */
+  get namesUnknown(): boolean {
+    return this.needsNames && !this.namesReady && (this.tx !== 'E' || this.segmentSent);
+  }
+
+  /** Cursors end with their transaction, but for those that were declared to outlive it. */
+  transactionEnded(): void {
+    this.names.transactionEnded();
+    for (const [name, analysis] of this.cursors) if (!/\bwith\s+hold\b/i.test(analysis.sql)) this.cursors.delete(name);
+    if (this.ddlOpen) this.invalidateCatalog();
+    this.ddlOpen = false;
+  }
+
+  /** Other sessions of this target learn of it, too; this one waits for the new catalog with its next statement. */
+  invalidateCatalog(): void {
+    this.parts.catalog.invalidate().catch(() => this.parts.context.log.warn({}, 'the catalog could not be read again'));
   }
 
   get busy(): boolean {
@@ -140,7 +164,8 @@ export class PgSession {
       state: this.state,
       mask: mask ?? NO_MASK,
       prepared: (name) => this.statement(name)?.analysis,
-      cursor: (name) => this.cursors.get(name),
+      // A protocol portal of that name would be what FETCH runs, and nobody judged it as one.
+      cursor: (name) => (this.names.lookup('portal', name, this.segment).type === 'unknown' ? this.cursors.get(name) : undefined),
     });
   }
 
@@ -198,8 +223,18 @@ export class PgSession {
   }
 
   notice(fields: ErrorFields): void {
+    if (this.midFrame) {
+      this.#notices.push(fields);
+      return;
+    }
     this.toClient.add(encodeNoticeResponse(fields));
     this.toClient.flush();
+  }
+
+  /** The server's frame is out: what waited for its end may follow. */
+  frameEnded(): void {
+    this.midFrame = false;
+    for (const fields of this.#notices.splice(0)) this.toClient.add(encodeNoticeResponse(fields));
   }
 
   /** What was put off until the client had its bytes. Throws RecordingError: then the session must end. */

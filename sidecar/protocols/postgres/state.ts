@@ -5,6 +5,8 @@ import { encodeExecute } from '../../wire/postgres/messages/execute.ts';
 import { encodeParse } from '../../wire/postgres/messages/parse.ts';
 import { OWN_PREFIX, type PgSession } from './session.ts';
 
+/** A catalog that changes faster than it can be asked about leaves names unknown, and what needs them refused. */
+const MAX_TRIES = 5;
 const NAME = `${OWN_PREFIX}state`;
 /** Everything is named in full: the client's search_path must not decide what this asks. */
 const STATE_SQL =
@@ -15,16 +17,19 @@ const STATE_SQL =
  * would not answer. There the old state stands and `stateDirty` stays, which the analysis then refuses to go by (see extended.ts).
  */
 export async function refreshState(session: PgSession): Promise<void> {
-  while (session.stateDirty && !session.ended) {
+  for (let tries = 0; !session.namesReady && !session.ended && tries < MAX_TRIES; tries++) {
     if (session.segmentSent || session.skipping !== 'no') return;
     if (!session.queue.empty) {
       session.toServer.flush();
       await session.waitSettled();
+      tries--;
       continue;
     }
     // In a failed transaction nothing but its end runs, whatever the search_path is.
     if (session.tx === 'E') return;
+    await waitForCatalog(session);
     session.stateDirty = false;
+    session.stateVersion = session.parts.catalog.current()?.version ?? '';
     const rows = await askOwn(session, STATE_SQL);
     const [row] = rows ?? [];
     if (row === undefined) {
@@ -33,11 +38,10 @@ export async function refreshState(session: PgSession): Promise<void> {
     }
     session.state = { ...session.state, user: row[1] ?? '', searchPath: schemasOf(row[2] ?? null) };
   }
-  await waitForCatalog(session);
 }
 
 async function waitForCatalog(session: PgSession): Promise<void> {
-  if (!session.needsNames || session.ended || session.namesReady) return;
+  if (!session.needsNames || session.ended || session.ddlOpen || session.parts.catalog.current() !== null) return;
   try {
     await session.parts.catalog.ready();
   } catch {

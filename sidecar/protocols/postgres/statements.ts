@@ -21,12 +21,24 @@ export interface Portal {
   readonly statement: Prepared;
   /** As they came: the format of each, and its bytes (null is NULL). */
   readonly parameters: readonly (Buffer | null)[];
+  readonly parameterBytes: number;
   readonly parameterFormats: readonly number[];
   readonly resultFormats: readonly number[];
   fields: readonly Column[] | null;
+  /** How names were read when the server bound it. */
+  readonly basis: string;
   /** Set by the first Execute; one that fetches further rows goes on with it, as long as policy is the same. */
   recorded: Recorded | null;
   allowedUnder: string;
+}
+
+const OWN_COLUMNS: ReadonlySet<string> = new Set(['Select', 'Insert', 'Update', 'Delete', 'Merge']);
+
+/** The columns of what a portal returns. EXECUTE and FETCH return those of what they run, which may be another than when they were described. */
+export function fieldsOf(portal: Portal): readonly Column[] | null {
+  if (portal.fields !== null) return portal.fields;
+  const own = portal.statement.analysis.statements.every((statement) => OWN_COLUMNS.has(statement.kind));
+  return own ? portal.statement.fields : null;
 }
 
 export type Named = Prepared | Portal;

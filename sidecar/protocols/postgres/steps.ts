@@ -1,7 +1,11 @@
+import type { SqlStatement } from '#crds/policy/action.ts';
+import { denialOf } from '../../decide/decide.ts';
+import type { Analysis } from '../../mask/postgres/analyse.ts';
+import type { Denial } from '../../permit.ts';
 import type { Frame } from '../../wire/postgres/frame.ts';
 import { CANCELED, DENIED } from './reply.ts';
 import type { Run } from './run.ts';
-import type { PgSession } from './session.ts';
+import { OWN_PREFIX, type PgSession } from './session.ts';
 
 /** Steps that the simple and the extended protocol share. */
 
@@ -22,9 +26,39 @@ export function noteState(session: PgSession, run: Run): void {
   if (effects.state || effects.ddl) session.stateTouched = true;
   if (effects.ddl) session.ddlOpen = true;
   // What a transaction did to role and search_path is undone with it.
+  if (run.analysis.statements.some((statement) => runsCode(session, statement))) session.stateDirty = session.stateTouched = true;
   if (effects.state || effects.ddl || (effects.endsTransaction && session.stateTouched)) session.stateDirty = true;
 }
 
 export function sqlstateOf(code: string): string {
   return code === 'ApprovalWithdrawn' ? CANCELED : DENIED;
+}
+
+export function namesUnknown(): Denial {
+  const text = 'an earlier statement may have changed role, search_path or the catalog: send Sync before the next one';
+  return denialOf('session-state', 'NotResolved', text);
+}
+
+/**
+ * A statement that may run code which is not in its text: functions that are not built in, views, triggers, rules, defaults. Such code can
+ * change search_path, and only PostgreSQL 18 would say so; the state is asked again after it.
+ */
+export function runsCode(session: PgSession, statement: SqlStatement): boolean {
+  if (!session.needsNames) return false;
+  if (statement.reached.length > 0 || statement.functions.some(({ schema }) => schema !== 'pg_catalog')) return true;
+  const catalog = session.parts.catalog.current();
+  return statement.writes.some(({ schema, name }) => {
+    const relation = catalog?.relations.get(schema ?? '')?.get(name);
+    return relation === undefined || relation.hasTriggers || relation.hasRules || relation.hasCodeDefaults;
+  });
+}
+
+/** Statements, portals and cursors of one session at once. */
+export const MAX_NAMES = 1000;
+
+export function tooManyNames(session: PgSession, { effects }: Analysis): Denial | null {
+  const made = [...effects.prepares, ...effects.declares];
+  if (made.some((name) => name.startsWith(OWN_PREFIX))) return denialOf('names', 'NotSupported', 'the name is reserved');
+  if (made.length === 0 || session.names.size + session.cursors.size < MAX_NAMES) return null;
+  return denialOf('names', 'LimitExceeded', `more than ${MAX_NAMES} statements, portals and cursors`);
 }

@@ -112,6 +112,10 @@ function visitNode(out: Collected, type: string, node: Fields, outer: Place): vo
     case 'ColumnRef':
       out.columns.push(node);
       return;
+    case 'A_Indirection':
+      // (row).name: told as a column, with what it is taken from left out.
+      out.columns.push({ fields: [{ String: { sval: '' } }, ...list(node.indirection)] });
+      return visitFields(out, type, node, place);
     case 'CurrentOfExpr':
       out.cursors.push(text(node.cursor_name));
       return;
