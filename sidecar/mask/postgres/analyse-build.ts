@@ -55,11 +55,7 @@ function build(input: AnalyseInput, world: MaskedCatalog | null, basis: string, 
 
   const parameters: number[] = [];
   let refused = firstRefusal(all, (facts) => refuseAlways(facts)) ?? refuseStateBeforeOthers(all);
-  for (const [index, run] of runs.entries()) {
-    const unknownCursor = run.refusal !== null && all[index]?.type === 'FetchStmt' && !input.mask.active;
-    if (!unknownCursor) refused ??= run.refusal;
-    refused ??= run.analysis?.refusal ?? null;
-  }
+  for (const run of runs) refused ??= run.refusal ?? run.analysis?.refusal ?? null;
   if (input.mask.active) {
     for (const facts of all) {
       const vetted = vetMasked(world, at, facts);

@@ -1,4 +1,4 @@
-import type { SqlStatement } from '#crds/policy/action.ts';
+import type { SqlName, SqlStatement } from '#crds/policy/action.ts';
 import { denialOf } from '../../decide/decide.ts';
 import type { Analysis } from '../../mask/postgres/analyse.ts';
 import type { Denial } from '../../permit.ts';
@@ -47,8 +47,11 @@ export function runsCode(session: PgSession, statement: SqlStatement): boolean {
   if (!session.needsNames) return false;
   if (statement.reached.length > 0 || statement.functions.some(({ schema }) => schema !== 'pg_catalog')) return true;
   const catalog = session.parts.catalog.current();
-  return statement.writes.some(({ schema, name }) => {
-    const relation = catalog?.relations.get(schema ?? '')?.get(name);
+  const relationOf = ({ schema, name }: SqlName) => catalog?.relations.get(schema ?? '')?.get(name);
+  // Of pg_catalog only relations of its own are read; its views are built in.
+  if (statement.reads.some((name) => name.schema !== 'pg_catalog' && relationOf(name)?.kind === 'View')) return true;
+  return statement.writes.some((name) => {
+    const relation = relationOf(name);
     return relation === undefined || relation.hasTriggers || relation.hasRules || relation.hasCodeDefaults;
   });
 }

@@ -62,10 +62,9 @@ export async function startRig(manifests: string, credentials: Readonly<Record<s
     },
   };
   const driver = createPostgresDriver(context, { tls: null, limitCheckMs: 50 });
-  let generation = 0;
+  const generations: Generations = new Map();
   const publish = (text: string): void => {
-    generation++;
-    const { snapshot } = compile(objectsOf(text, generation), WORKLOAD);
+    const { snapshot } = compile(objectsOf(text, generations), WORKLOAD);
     const published = policy.publish(snapshot);
     if (!published.ok) throw new Error(JSON.stringify(published));
   };
@@ -91,13 +90,20 @@ export async function startRig(manifests: string, credentials: Readonly<Record<s
   };
 }
 
-function objectsOf(text: string, generation: number): CompileObject[] {
+/** As an API server counts them: one more with each change of an object. */
+type Generations = Map<string, { readonly json: string; readonly generation: number }>;
+
+function objectsOf(text: string, generations: Generations): CompileObject[] {
   return parseAllDocuments(text).map((document) => {
     const validated = validateManifest(document.toJS());
     if (!validated.ok) throw new Error(JSON.stringify(validated.problems));
     const { object } = validated;
     const { kind, metadata } = object;
     const uid = createHash('sha256').update(`${kind}/${metadata.namespace}/${metadata.name}`).digest('hex').slice(0, 32);
+    const json = JSON.stringify(object);
+    const known = generations.get(uid);
+    const generation = known === undefined ? 1 : known.json === json ? known.generation : known.generation + 1;
+    generations.set(uid, { json, generation });
     return { ...object, metadata: { ...metadata, uid, generation } };
   });
 }
