@@ -1,8 +1,6 @@
 import { maskError } from '../../mask/postgres/errors.ts';
 import { createRowFilter } from '../../mask/postgres/rows.ts';
-import { createTextMasker, type TextMasker } from '../../mask/text.ts';
 import { decodeCommandComplete } from '../../wire/postgres/messages/command_complete.ts';
-import { decodeCopyResponse, encodeCopyData } from '../../wire/postgres/messages/copy.ts';
 import { decodeDataRow } from '../../wire/postgres/messages/data_row.ts';
 import { decodeErrorFields, encodeErrorResponse, encodeNoticeResponse } from '../../wire/postgres/messages/error_notice.ts';
 import { decodeParameterStatus } from '../../wire/postgres/messages/parameter_status.ts';
@@ -10,6 +8,7 @@ import { decodeReadyForQuery } from '../../wire/postgres/messages/ready_for_quer
 import { type Column, decodeRowDescription } from '../../wire/postgres/messages/row_description.ts';
 import type { FrameSink } from '../../wire/postgres/splitter.ts';
 import { BACKEND } from '../../wire/postgres/types.ts';
+import { CopyOut } from './copy-out.ts';
 import { applyEffects, forgetEffects } from './effects.ts';
 import type { Expect } from './expect.ts';
 import { denialFields } from './reply.ts';
@@ -20,10 +19,11 @@ import { fieldsOf } from './statements.ts';
 /** What the server says, matched against what it owes. What is not owed ends the session: nothing is passed on that nobody asked for. */
 export class Backend implements FrameSink {
   readonly #session: PgSession;
-  #copyMasker: TextMasker | null = null;
+  readonly #copyOut: CopyOut;
 
   constructor(session: PgSession) {
     this.#session = session;
+    this.#copyOut = new CopyOut(session);
   }
 
   /** Rows and COPY data that nobody looks into may be of any size: they pass in pieces. */
@@ -31,7 +31,7 @@ export class Backend implements FrameSink {
     const run = this.#run();
     if (run === null || !this.#readyForRows()) return 'whole';
     if (type === BACKEND.DataRow && run.filter === null && !run.keepsRows) return 'stream';
-    if (type === BACKEND.CopyData && this.#copyMasker === null) return 'stream';
+    if (type === BACKEND.CopyData && run.copy === 'out' && !this.#copyOut.masks) return 'stream';
     return 'whole';
   }
 
@@ -154,7 +154,7 @@ export class Backend implements FrameSink {
       }
       case BACKEND.CommandComplete:
         run.tags.push(decodeCommandComplete(buffer, start, end));
-        this.#copyMasker = null;
+        this.#copyOut.reset();
         if (head.type === 'execute') {
           applyEffects(session, run.analysis);
           this.#endExecute(head, 'ok');
@@ -175,58 +175,18 @@ export class Backend implements FrameSink {
         session.copyRun = run;
         break;
       case BACKEND.CopyOutResponse:
-        return this.#copyOut(run, buffer, start, end);
+        if (!this.#copyOut.begin(run, buffer, start, end)) this.#unexpected();
+        return;
       case BACKEND.CopyData:
-        return this.#copyData(run, buffer, start, end);
+        if (!this.#copyOut.data(run, buffer, start, end)) this.#unexpected();
+        return;
       case BACKEND.CopyDone:
-        this.#flushCopy(run);
+        this.#copyOut.finish(run);
         break;
       default:
         return this.#unexpected();
     }
     session.toClient.forward(buffer, start, end);
-  }
-
-  #copyOut(run: Run, buffer: Buffer, start: number, end: number): void {
-    const session = this.#session;
-    if (run.copy === 'in' || !run.analysis.effects.copyOut) return this.#unexpected();
-    const { detectors } = session;
-    if (detectors !== null) {
-      if (decodeCopyResponse(buffer, start, end).format === 1) {
-        session.fatal(
-          '42501',
-          'COPY in binary format can not be filtered by the detectors of this target',
-          'policy',
-          'Use the text format.',
-        );
-        return;
-      }
-      this.#copyMasker = createTextMasker(detectors);
-    }
-    run.copyStarted('out');
-    session.toClient.forward(buffer, start, end);
-  }
-
-  #copyData(run: Run, buffer: Buffer, start: number, end: number): void {
-    const session = this.#session;
-    if (run.copy !== 'out') return this.#unexpected();
-    run.bytesOut += end - start;
-    session.meter.returned(1, end - start);
-    if (this.#copyMasker === null) {
-      session.toClient.forward(buffer, start, end);
-      return;
-    }
-    const masked = this.#copyMasker.push(buffer.subarray(start + 5, end));
-    if (masked.length > 0) session.toClient.add(encodeCopyData(masked));
-    run.copyMasked = this.#copyMasker.maskedValues;
-  }
-
-  #flushCopy(run: Run): void {
-    if (this.#copyMasker === null) return;
-    const rest = this.#copyMasker.end();
-    if (rest.length > 0) this.#session.toClient.add(encodeCopyData(rest));
-    run.copyMasked = this.#copyMasker.maskedValues;
-    this.#copyMasker = null;
   }
 
   #endExecute(head: Expect & { type: 'execute' }, status: 'ok' | 'error'): void {
