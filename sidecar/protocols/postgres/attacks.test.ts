@@ -183,21 +183,28 @@ describe('ways round a verdict', () => {
         client.send(...queries(`SELECT * FROM moves; ${READ}`, 'SELECT * FROM moves', READ));
         assert.ok(!shows(await client.until('Z', 3)));
       });
-
-      test('a schema that appears later', async () => {
-        client = await RawClient.login(rig.port);
-        client.send(...queries('SET search_path = later, public', READ));
-        await client.until('Z', 2);
-        await server.query(`CREATE SCHEMA later; GRANT USAGE ON SCHEMA later TO app_real;
-          CREATE MATERIALIZED VIEW later.orders AS SELECT id, ssn AS t FROM customers; GRANT SELECT ON later.orders TO app_real`);
-        await new Promise((resolve) => setTimeout(resolve, 2500));
-        client.send(encodeQuery(READ));
-        const answers = await client.until('Z');
-        await server.query('DROP SCHEMA later CASCADE');
-        if (masked !== '') assert.ok(!shows(answers));
-      });
     });
   }
+
+  test('a schema that appears later', async () => {
+    rig.publish(manifests(server.port, MASK));
+    client = await RawClient.login(rig.port);
+    client.send(...queries('SET search_path = later, public', 'SELECT id, t FROM orders'));
+    await client.until('Z', 2);
+    await server.query(`CREATE SCHEMA later; GRANT USAGE ON SCHEMA later TO app_real;
+      CREATE MATERIALIZED VIEW later.orders AS SELECT id, ssn AS t FROM customers; GRANT SELECT ON later.orders TO app_real`);
+    // It counts from when the catalog is looked at again: within a second where the machine is not busy.
+    let answers: Answer[] = [];
+    for (let tries = 0; tries < 30; tries++) {
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      client.send(encodeQuery('SELECT id, t FROM orders'));
+      answers = await client.until('Z');
+      if (!shows(answers)) break;
+    }
+    await server.query('DROP SCHEMA later CASCADE');
+    assert.ok(!shows(answers));
+    rig.publish(manifests(server.port));
+  });
 
   test('what a failed text may have renamed is forgotten', async () => {
     client = await RawClient.login(rig.port);
