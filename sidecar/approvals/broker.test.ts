@@ -132,6 +132,15 @@ test('a quorum counts different people', async () => {
   assert.equal((await outcome).type, 'approved');
 });
 
+test('one name at two issuers is one person', () => {
+  const { broker } = setup([gate('leads', { quorum: 2 })]);
+  const { name } = broker.raise(ask());
+  broker.decide(name, bob, approve);
+  const again = broker.decide(name, { ...bob, issuer: 'https://other.example' }, approve);
+  assert.equal(again.state, 'pending');
+  assert.equal(again.gates[0]?.approved, 1);
+});
+
 test('every gate needs its own approvers', async () => {
   const { broker } = setup([gate('leads'), gate('security', { approvers: [{ group: 'sec' }], quorum: 2 })]);
   const gates = ['leads', 'security'].map((name) => ({ namespace: 'shop', name, generation: 1 }));

@@ -96,6 +96,7 @@ const plain = [
 
 const refused: Readonly<Record<string, readonly string[]>> = {
   NotRewritable: [
+    `SELECT 1 FROM ${Array.from({ length: 65 }, (_, i) => `customers c${i}`).join(', ')}`,
     "COPY (SELECT memo FROM orders) TO STDOUT (DELIMITER '-')",
     "COPY (SELECT memo FROM orders) TO STDOUT CSV QUOTE '1'",
     "COPY orders TO STDOUT (FORMAT csv, ESCAPE '9')",

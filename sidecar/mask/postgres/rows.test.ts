@@ -19,6 +19,11 @@ const int8 = (value: bigint): Buffer => {
   bytes.writeBigInt64BE(value);
   return bytes;
 };
+const float8 = (value: number): Buffer => {
+  const bytes = Buffer.alloc(8);
+  bytes.writeDoubleBE(value);
+  return bytes;
+};
 const int16s = (...values: number[]): Buffer => Buffer.concat(values.map((v) => Buffer.from([(v >> 8) & 0xff, v & 0xff])));
 const text = (value: string): Buffer => Buffer.from(value);
 const CARD = '4111111111111111';
@@ -46,6 +51,9 @@ const CASES: readonly {
   { name: 'numeric that is no card', oid: 1700, format: 1, value: int16s(4, 3, 0, 0, 4111, 1111, 1111, 1112), out: 'same' },
   { name: 'numeric that is malformed', oid: 1700, format: 1, value: int16s(4, 3, 0, 0, 4111), out: null },
   { name: 'int4 in binary', oid: 23, format: 1, value: Buffer.from([0, 0, 0, 1]), out: 'same' },
+  { name: 'float8 in binary', oid: 701, format: 1, value: float8(4111111111111111), out: null },
+  { name: 'float8 that is no card', oid: 701, format: 1, value: float8(4111111111111112), out: 'same' },
+  { name: 'float8 that is no number', oid: 701, format: 1, value: float8(Number.NaN), out: 'same' },
   { name: 'timestamp in binary', oid: 1184, format: 1, value: int8(4111111111111111n), out: 'same' },
   {
     name: 'bytea in hex',
