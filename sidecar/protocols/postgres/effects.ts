@@ -16,7 +16,7 @@ export function applyEffects(session: PgSession, analysis: Analysis): void {
   if (effects.closesAll) session.cursors.clear();
   for (const name of effects.closes) session.cursors.delete(name);
   for (const name of effects.declares) session.cursors.set(name, analysis);
-  if (effects.ddl) session.invalidateCatalog();
+  if (effects.ddl) session.catalogChanged = true;
 }
 
 /**
@@ -29,7 +29,7 @@ export function forgetEffects(session: PgSession, analysis: Analysis): void {
   for (const name of [...effects.deallocates, ...effects.prepares]) session.names.deallocate({ name });
   if (effects.discardsAll || effects.closesAll) session.cursors.clear();
   for (const name of [...effects.closes, ...effects.declares]) session.cursors.delete(name);
-  if (effects.ddl) session.invalidateCatalog();
+  if (effects.ddl) session.catalogChanged = true;
 }
 
 function prepare(session: PgSession, name: string, analysis: Analysis): void {

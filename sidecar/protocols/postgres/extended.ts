@@ -14,7 +14,7 @@ import { Run } from './run.ts';
 import { OWN_PREFIX, type PgSession } from './session.ts';
 import { refreshState } from './state.ts';
 import { fieldsOf, type Named, type Portal, type Prepared } from './statements.ts';
-import { copyBarrier, copyOf, MAX_NAMES, namesUnknown, noteState, sqlstateOf, tooManyNames } from './steps.ts';
+import { atNameLimit, copyBarrier, copyOf, namesUnknown, noteState, sqlstateOf, tooManyNames } from './steps.ts';
 
 /** The server cuts longer names, and would then mean another statement than the one that was judged. */
 const MAX_NAME_BYTES = 63;
@@ -124,7 +124,7 @@ export function onBind(session: PgSession, frame: Frame): Then {
         name: message.portal,
         statement,
         parameters: message.parameters,
-        parameterBytes: message.parameters.reduce((sum, parameter) => sum + (parameter?.length ?? 0), 0),
+        parameterBytes: bytesOf(message.parameters),
         parameterFormats,
         resultFormats: message.resultFormats,
         fields: null,
@@ -150,16 +150,19 @@ function refuseToBind(session: PgSession, analysis: Analysis): Denial | null {
 function unfitName(session: PgSession, name: string): Denial | null {
   if (name.startsWith(OWN_PREFIX)) return denialOf('names', 'NotSupported', 'the name is reserved');
   if (Buffer.byteLength(name) > MAX_NAME_BYTES) return denialOf('names', 'NotSupported', `a name is longer than ${MAX_NAME_BYTES} bytes`);
-  if (session.names.size + session.cursors.size < MAX_NAMES) return null;
-  return denialOf('names', 'LimitExceeded', `more than ${MAX_NAMES} statements, portals and cursors`);
+  return atNameLimit(session);
 }
 
 function unfitPortal(session: PgSession, { portal, parameters }: Bind): Denial | null {
   if (session.cursors.has(portal)) return denialOf('names', 'NotSupported', 'a cursor of that name exists');
-  const bytes = parameters.reduce((sum, value) => sum + (value?.length ?? 0), 0);
-  const held = session.names.values().reduce((sum, named) => sum + (named.type === 'portal' ? named.parameterBytes : 0), 0);
+  const bytes = bytesOf(parameters);
+  const held = session.names.portals().reduce((sum, named) => sum + (named.type === 'portal' ? named.parameterBytes : 0), 0);
   if (bytes + held <= MAX_PARAMETER_BYTES) return null;
   return denialOf('names', 'LimitExceeded', `parameters of more than ${MAX_PARAMETER_BYTES} bytes at once`);
+}
+
+function bytesOf(parameters: readonly (Buffer | null)[]): number {
+  return parameters.reduce((sum, value) => sum + (value?.length ?? 0), 0);
 }
 
 function writesMask(analysis: Analysis, parameters: readonly (Buffer | null)[]): boolean {

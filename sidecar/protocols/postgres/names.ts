@@ -71,11 +71,11 @@ export class NameTable<V> {
     this.#confirmed.portal.clear();
   }
 
-  /** Everything that the server may hold now. */
-  values(): V[] {
-    const values = [...this.#confirmed.statement.values(), ...this.#confirmed.portal.values()];
-    for (const { value } of this.#pending) if (value !== null) values.push(value);
-    return values;
+  /** Every portal that the server may hold now: few, since they end with their transaction. */
+  portals(): V[] {
+    const portals = [...this.#confirmed.portal.values()];
+    for (const { kind, value } of this.#pending) if (kind === 'portal' && value !== null) portals.push(value);
+    return portals;
   }
 
   get size(): number {

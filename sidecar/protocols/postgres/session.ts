@@ -75,6 +75,8 @@ export class PgSession {
   stateVersion = '';
   /** DDL of a transaction that is still open: the catalog, which another session reads, does not show it. */
   ddlOpen = false;
+  /** DDL ran: others see it, and the catalog is read again, once its transaction has ended. */
+  catalogChanged = false;
   ended = false;
   /** A row of the server's is half way out: nothing of ours may go between. */
   midFrame = false;
@@ -143,12 +145,13 @@ export class PgSession {
   transactionEnded(): void {
     this.names.transactionEnded();
     for (const [name, analysis] of this.cursors) if (!/\bwith\s+hold\b/i.test(analysis.sql)) this.cursors.delete(name);
-    if (this.ddlOpen) this.invalidateCatalog();
+    if (this.catalogChanged) this.#invalidateCatalog();
+    this.catalogChanged = false;
     this.ddlOpen = false;
   }
 
   /** Other sessions of this target learn of it, too; this one waits for the new catalog with its next statement. */
-  invalidateCatalog(): void {
+  #invalidateCatalog(): void {
     this.parts.catalog.invalidate().catch(() => this.parts.context.log.warn({}, 'the catalog could not be read again'));
   }
 

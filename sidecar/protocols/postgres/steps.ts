@@ -57,11 +57,15 @@ export function runsCode(session: PgSession, statement: SqlStatement): boolean {
 }
 
 /** Statements, portals and cursors of one session at once. */
-export const MAX_NAMES = 1000;
+const MAX_NAMES = 1000;
+
+export function atNameLimit(session: PgSession): Denial | null {
+  if (session.names.size + session.cursors.size < MAX_NAMES) return null;
+  return denialOf('names', 'LimitExceeded', `more than ${MAX_NAMES} statements, portals and cursors`);
+}
 
 export function tooManyNames(session: PgSession, { effects }: Analysis): Denial | null {
   const made = [...effects.prepares, ...effects.declares];
   if (made.some((name) => name.startsWith(OWN_PREFIX))) return denialOf('names', 'NotSupported', 'the name is reserved');
-  if (made.length === 0 || session.names.size + session.cursors.size < MAX_NAMES) return null;
-  return denialOf('names', 'LimitExceeded', `more than ${MAX_NAMES} statements, portals and cursors`);
+  return made.length === 0 ? null : atNameLimit(session);
 }
