@@ -9,6 +9,7 @@ import { encodeSync } from '../../wire/postgres/messages/empty.ts';
 import { encodeExecute } from '../../wire/postgres/messages/execute.ts';
 import { encodeParse } from '../../wire/postgres/messages/parse.ts';
 import { encodeQuery } from '../../wire/postgres/messages/query.ts';
+import { gate, POLICY, resourceOn } from './testing/manifests.ts';
 import { type Answer, RawClient, statesOf, typesOf } from './testing/raw.ts';
 import { type Rig, startRig } from './testing/rig.ts';
 
@@ -41,29 +42,7 @@ spec:
 
 /** Everything of public may be read, orders changed after an approval; other is denied. \`held\` holds reads of customers as well. */
 function manifests(port: number, more = '', held = false): string {
-  return `
-apiVersion: chaperone.dev/v1alpha1
-kind: ProtectedResource
-metadata: {name: db, namespace: shop}
-spec:
-  protocol: PostgreSQL
-  address: {host: 127.0.0.1, port: ${port}}
-  tls: {mode: Disable}
-  postgresql: {database: shop, users: [{name: app, secretRef: {name: creds}}]}
----
-apiVersion: chaperone.dev/v1alpha1
-kind: ApprovalGate
-metadata: {name: gate, namespace: shop}
-spec: {approvers: [{group: leads}], timeoutSeconds: 20}
----
-apiVersion: chaperone.dev/v1alpha1
-kind: AccessPolicy
-metadata: {name: agents, namespace: shop}
-spec:
-  targetRefs: [{name: db}]
-  subjects: [{serviceAccount: {namespace: shop, name: agent}}]
-  rules:
-    - {name: read, action: Allow, sql: {statements: [Select, Set, Cursor, Prepare, Execute, CopyFrom, Insert, Deallocate]}}
+  return `${resourceOn(port)}${gate(20)}${POLICY}    - {name: read, action: Allow, sql: {statements: [Select, Set, Cursor, Prepare, Execute, CopyFrom, Insert, Deallocate]}}
     - {name: no-other, action: Deny, sql: {relations: ["other.*"]}}
     - {name: held, action: RequireApproval, sql: {statements: [Update, Delete]}, gateRefs: [{name: gate}]}
     - {name: no-where, action: Deny, sql: {statements: [Update], missingWhere: true}}

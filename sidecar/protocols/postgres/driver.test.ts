@@ -7,6 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { Client, type DatabaseError } from 'pg';
 import { type Postgres, startPostgres } from '#e2e/postgres/server.ts';
 import { encodeCancelRequest } from '../../wire/postgres/messages/startup.ts';
+import { gate, POLICY, resourceOn } from './testing/manifests.ts';
 import { type Rig, startRig } from './testing/rig.ts';
 
 const SECRET_SSN = '078-05-1120';
@@ -24,32 +25,7 @@ GRANT CREATE ON SCHEMA public TO app_real;
 `;
 
 function manifests(port: number, more = ''): string {
-  return `
-apiVersion: chaperone.dev/v1alpha1
-kind: ProtectedResource
-metadata: {name: db, namespace: shop}
-spec:
-  protocol: PostgreSQL
-  address: {host: 127.0.0.1, port: ${port}}
-  tls: {mode: Disable}
-  postgresql:
-    database: shop
-    users: [{name: app, secretRef: {name: creds}}]
-  recording: {results: Sample, sampleRows: 3}
----
-apiVersion: chaperone.dev/v1alpha1
-kind: ApprovalGate
-metadata: {name: gate, namespace: shop}
-spec: {approvers: [{group: leads}], timeoutSeconds: 10}
----
-apiVersion: chaperone.dev/v1alpha1
-kind: AccessPolicy
-metadata: {name: agents, namespace: shop}
-spec:
-  targetRefs: [{name: db}]
-  subjects: [{serviceAccount: {namespace: shop, name: agent}}]
-  rules:
-    - {name: read, action: Allow, sql: {access: Read, relations: ["public.*"]}}
+  return `${resourceOn(port, '  recording: {results: Sample, sampleRows: 3}')}${gate(10)}${POLICY}    - {name: read, action: Allow, sql: {access: Read, relations: ["public.*"]}}
     - {name: write, action: Allow, sql: {statements: [Insert, Select, CopyFrom, CopyTo, Create, Set, Prepare, Execute], relations: ["public.*"]}}
     - {name: held, action: RequireApproval, sql: {statements: [Update], relations: ["public.*"]}, gateRefs: [{name: gate}]}
     - {name: no-drop, action: Deny, sql: {statements: [Drop]}}

@@ -9,35 +9,14 @@ import { encodeFlush, encodeSync } from '../../wire/postgres/messages/empty.ts';
 import { encodeExecute } from '../../wire/postgres/messages/execute.ts';
 import { encodeParse } from '../../wire/postgres/messages/parse.ts';
 import { encodeQuery } from '../../wire/postgres/messages/query.ts';
+import { gate, POLICY, resourceOn } from './testing/manifests.ts';
 import { type Answer, RawClient, statesOf, statusesOf, typesOf } from './testing/raw.ts';
 import { type Rig, startRig } from './testing/rig.ts';
 
 const password = randomBytes(12).toString('hex');
 
 function manifests(port: number): string {
-  return `
-apiVersion: chaperone.dev/v1alpha1
-kind: ProtectedResource
-metadata: {name: db, namespace: shop}
-spec:
-  protocol: PostgreSQL
-  address: {host: 127.0.0.1, port: ${port}}
-  tls: {mode: Disable}
-  postgresql: {database: shop, users: [{name: app, secretRef: {name: creds}}]}
----
-apiVersion: chaperone.dev/v1alpha1
-kind: ApprovalGate
-metadata: {name: gate, namespace: shop}
-spec: {approvers: [{group: leads}], timeoutSeconds: 10}
----
-apiVersion: chaperone.dev/v1alpha1
-kind: AccessPolicy
-metadata: {name: agents, namespace: shop}
-spec:
-  targetRefs: [{name: db}]
-  subjects: [{serviceAccount: {namespace: shop, name: agent}}]
-  rules:
-    - {name: work, action: Allow, sql: {statements: [Select, Insert, CopyFrom, CopyTo, Show, Set]}}
+  return `${resourceOn(port)}${gate(10)}${POLICY}    - {name: work, action: Allow, sql: {statements: [Select, Insert, CopyFrom, CopyTo, Show, Set]}}
     - {name: held, action: RequireApproval, sql: {statements: [Update]}, gateRefs: [{name: gate}]}
     - {name: no-delete, action: Deny, sql: {statements: [Delete]}}
 `;

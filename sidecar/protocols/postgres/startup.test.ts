@@ -2,28 +2,12 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { encodeStartupMessage, PROTOCOL_3_0 } from '../../wire/postgres/messages/startup.ts';
+import { POLICY, resourceOn } from './testing/manifests.ts';
 import { type Rig, startRig } from './testing/rig.ts';
 
 /** Nobody listens there: whoever is let through gets another error than the one that is expected. */
 const NO_SERVER = 1;
-const MANIFESTS = `
-apiVersion: chaperone.dev/v1alpha1
-kind: ProtectedResource
-metadata: {name: db, namespace: shop}
-spec:
-  protocol: PostgreSQL
-  address: {host: 127.0.0.1, port: ${NO_SERVER}}
-  tls: {mode: Disable}
-  agentToken: Ignore
-  postgresql: {database: shop, users: [{name: app, secretRef: {name: creds}}]}
----
-apiVersion: chaperone.dev/v1alpha1
-kind: AccessPolicy
-metadata: {name: agents, namespace: shop}
-spec:
-  targetRefs: [{name: db}]
-  subjects: [{serviceAccount: {namespace: shop, name: agent}}]
-  rules: [{name: read, action: Allow, sql: {access: Read}}]
+const MANIFESTS = `${resourceOn(NO_SERVER, '  agentToken: Ignore')}${POLICY}    - {name: read, action: Allow, sql: {access: Read}}
 `;
 
 const SSL = Buffer.from('0000000804d2162f', 'hex');
