@@ -15,7 +15,7 @@ export interface Row {
   readonly node: readonly string[];
 }
 
-const CONTRACT = ['crds/policy', 'crds/record', 'crds/v1alpha1'];
+const CONTRACT = ['crds/policy', 'crds/record', 'crds/v1alpha1', 'crds/control', 'crds/gen'];
 const STAGE = [...CONTRACT, 'sidecar/pipeline.ts', 'sidecar/permit.ts', 'sidecar/wire', 'sidecar/transport'];
 const FILES = ['crypto', 'fs', 'fs/promises', 'os', 'path', 'url'];
 const BYTES = ['buffer', 'stream', 'stream/promises', 'timers', 'timers/promises', 'util', 'zlib', 'events'];
@@ -24,21 +24,28 @@ const EVERY_NODE = builtinModules.filter((name) => !name.startsWith('_'));
 
 /** DESIGN's table. The folders under `crds` and the stages of the sidecar are pure or nearly so; what joins them comes last. */
 export const TABLE: readonly Row[] = [
-  { of: 'crds', tree: [], packages: ['typebox', '@bufbuild/cel', 're2js'], node: [] },
+  { of: 'crds', tree: [], packages: ['typebox', '@bufbuild/cel', 're2js', '@bufbuild/protobuf'], node: [] },
   { of: 'crds/generate.ts', tree: ['crds'], packages: ['yaml'], node: FILES },
+  { of: 'crds/generate-proto.ts', tree: [], packages: [], node: [...FILES, 'child_process', 'module'] },
 
   { of: 'sidecar/pipeline.ts', tree: [...CONTRACT, 'sidecar/permit.ts'], packages: [], node: ['stream'] },
   { of: 'sidecar/permit.ts', tree: CONTRACT, packages: [], node: [] },
   { of: 'sidecar/wire', tree: ['crds/policy/action.ts'], packages: [], node: ['buffer'] },
   { of: 'sidecar/wire/postgres', tree: ['crds/policy/action.ts'], packages: ['libpg-query'], node: ['buffer'] },
   { of: 'sidecar/transport', tree: [], packages: [], node: [...BYTES, ...SOCKETS] },
-  { of: 'sidecar/listener', tree: STAGE, packages: [], node: [...BYTES, ...FILES, ...SOCKETS] },
+  { of: 'sidecar/listener', tree: STAGE, packages: ['koffi'], node: [...BYTES, ...FILES, ...SOCKETS] },
   { of: 'sidecar/identity', tree: STAGE, packages: ['jose'], node: [...BYTES, ...FILES] },
   { of: 'sidecar/decide', tree: STAGE, packages: [], node: [] },
   { of: 'sidecar/record', tree: STAGE, packages: [], node: [...BYTES, ...FILES, 'sqlite'] },
   { of: 'sidecar/upstream', tree: STAGE, packages: [], node: [...BYTES, ...FILES, ...SOCKETS] },
   { of: 'sidecar/mask', tree: STAGE, packages: ['libpg-query', 're2js'], node: ['buffer', 'crypto'] },
   { of: 'sidecar/approvals', tree: STAGE, packages: [], node: [...BYTES, ...FILES, ...SOCKETS] },
+  {
+    of: 'sidecar/control',
+    tree: STAGE,
+    packages: ['@grpc/grpc-js', '@bufbuild/protobuf', '@peculiar/x509'],
+    node: [...BYTES, ...FILES, ...SOCKETS],
+  },
   { of: 'sidecar/policy', tree: STAGE, packages: [], node: [...BYTES, ...FILES] },
   { of: 'sidecar/telemetry', tree: STAGE, packages: ['pino'], node: [...BYTES, ...FILES, ...SOCKETS] },
   { of: 'sidecar/protocols', tree: [...CONTRACT, 'sidecar'], packages: [], node: [...BYTES, ...SOCKETS, 'crypto'] },
@@ -47,15 +54,43 @@ export const TABLE: readonly Row[] = [
   { of: 'sidecar/main.ts', tree: [...CONTRACT, 'sidecar'], packages: [], node: EVERY_NODE },
 
   { of: 'operator/compile', tree: CONTRACT, packages: [], node: [] },
+  // The only importer of a Kubernetes client.
+  { of: 'operator/kube', tree: [...CONTRACT], packages: ['@kubernetes/client-node'], node: EVERY_NODE },
+  { of: 'operator/pki', tree: [...CONTRACT], packages: ['@peculiar/x509'], node: [...BYTES, 'crypto'] },
+  { of: 'operator/distribute', tree: [...CONTRACT, 'operator'], packages: ['@grpc/grpc-js', '@bufbuild/protobuf'], node: EVERY_NODE },
+  {
+    of: 'operator/records',
+    tree: [...CONTRACT, 'operator'],
+    packages: ['@aws-sdk/client-s3', '@aws-sdk/s3-request-presigner'],
+    node: EVERY_NODE,
+  },
+  { of: 'operator/telemetry', tree: [...CONTRACT, 'operator'], packages: ['pino', 'prom-client'], node: EVERY_NODE },
   { of: 'operator', tree: [...CONTRACT, 'operator'], packages: [], node: EVERY_NODE },
 
-  { of: 'cli', tree: [...CONTRACT, 'sidecar', 'operator'], packages: ['commander', 'yaml', 'jose', 'pino'], node: EVERY_NODE },
+  {
+    of: 'cli',
+    tree: [...CONTRACT, 'sidecar', 'operator'],
+    packages: ['commander', 'yaml', 'jose', 'pino', 'kubernetes-fluent-client', '@kubernetes/client-node', '@aws-sdk/client-s3'],
+    node: EVERY_NODE,
+  },
   { of: 'cli/launch.mjs', tree: [], packages: [], node: EVERY_NODE },
 
   {
     of: 'e2e',
     tree: ['crds', 'sidecar', 'operator', 'cli', 'bench'],
-    packages: ['pg', 'yaml', 'oxc-parser', 'esbuild', 'jose'],
+    packages: [
+      'pg',
+      'yaml',
+      'oxc-parser',
+      'esbuild',
+      'jose',
+      'ajv',
+      '@kubernetes/client-node',
+      'kubernetes-fluent-client',
+      '@aws-sdk/client-s3',
+      '@grpc/grpc-js',
+      '@bufbuild/protobuf',
+    ],
     node: EVERY_NODE,
   },
   { of: 'bench', tree: ['crds', 'sidecar', 'operator', 'cli', 'e2e', 'dist'], packages: ['pg', 'yaml'], node: EVERY_NODE },

@@ -19,9 +19,9 @@ export async function pathsInTree(root = ROOT): Promise<string[]> {
   return nested.flat().sort();
 }
 
-/** The TypeScript files of the tree by path. */
+/** The TypeScript files of the tree by path, without those that a program wrote. */
 export async function sourceFiles(): Promise<Map<string, string>> {
-  const paths = (await pathsInTree()).filter((path) => /\.m?ts$/.test(path));
+  const paths = (await pathsInTree()).filter((path) => /\.m?ts$/.test(path) && !path.startsWith('crds/gen/'));
   const texts = await Promise.all(paths.map((path) => readFile(join(ROOT, path), 'utf8')));
   return new Map(paths.map((path, i) => [path, texts[i] ?? '']));
 }
