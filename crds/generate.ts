@@ -6,7 +6,8 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
-import { customResourceDefinition } from './v1alpha1/crd.ts';
+import { customResourceDefinition, internalResourceDefinition } from './v1alpha1/crd.ts';
+import { INTERNAL_KINDS } from './v1alpha1/internal-kinds.ts';
 import { GROUP, KINDS } from './v1alpha1/kinds.ts';
 import { apiReference } from './v1alpha1/reference.ts';
 
@@ -15,10 +16,10 @@ const HEADER = '# Generated from crds/v1alpha1 by `npm run generate`. Do not edi
 
 /** Path from the root of the repository to content. */
 export function generatedFiles(): ReadonlyMap<string, string> {
-  const manifests = Object.values(KINDS).map(
-    ({ kind, plural }) => [`crds/manifests/${GROUP}_${plural}.yaml`, HEADER + yaml(customResourceDefinition(kind))] as const,
-  );
-  return new Map([...manifests, ['docs/api.md', apiReference()] as const]);
+  const manifest = (plural: string, crd: object) => [`crds/manifests/${GROUP}_${plural}.yaml`, HEADER + yaml(crd)] as const;
+  const manifests = Object.values(KINDS).map(({ kind, plural }) => manifest(plural, customResourceDefinition(kind)));
+  const internal = Object.values(INTERNAL_KINDS).map(({ kind, plural }) => manifest(plural, internalResourceDefinition(kind)));
+  return new Map([...manifests, ...internal, ['docs/api.md', apiReference()] as const]);
 }
 
 /** What is on disk and not what it should be, in words; empty where there is no drift. */

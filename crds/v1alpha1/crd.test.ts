@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { customResourceDefinition } from './crd.ts';
+import { customResourceDefinition, internalResourceDefinition } from './crd.ts';
+import { INTERNAL_KINDS } from './internal-kinds.ts';
 import { KINDS } from './kinds.ts';
 import { asNode, isNotYetEnforced, type Node, notYetEnforcedValues, notYetMember, notYetValue, rulesOf } from './node.ts';
 import { brokenRules } from './rules.ts';
@@ -8,9 +9,9 @@ import { walk } from './walk.ts';
 
 /** Every node of every kind, with its path. */
 function nodes(): readonly (readonly [path: string, node: Node])[] {
-  return Object.values(KINDS).flatMap(({ kind, spec, status }) => [
+  return [...Object.values(KINDS), ...Object.values(INTERNAL_KINDS)].flatMap(({ kind, spec, status }) => [
     ...below(`${kind}.spec`, asNode(spec)),
-    ...below(`${kind}.status`, asNode(status)),
+    ...(status === undefined ? [] : below(`${kind}.status`, asNode(status))),
   ]);
 }
 
@@ -90,10 +91,22 @@ describe('a CRD', () => {
     });
   }
 
+  for (const { kind, plural, shortName, status } of Object.values(INTERNAL_KINDS)) {
+    it(`of ${kind}, which only we write`, () => {
+      const crd = internalResourceDefinition(kind);
+      assert.equal(at(crd, 'metadata', 'name'), `${plural}.chaperone.dev`);
+      assert.deepEqual(at(crd, 'spec', 'names', 'shortNames'), [shortName]);
+      assert.equal(at(crd, 'spec', 'versions', '0', 'subresources') !== undefined, status !== undefined);
+      const columns = at(crd, 'spec', 'versions', '0', 'additionalPrinterColumns') as readonly { readonly name: string }[];
+      assert.equal(columns.at(-1)?.name, 'Age');
+      assert.ok(!Object.hasOwn(KINDS, kind), 'a manifest of it is refused');
+    });
+  }
+
   it('has a short name that Kubernetes does not have', () => {
     const taken =
       'cm cs ep ev limits no ns po pv pvc rc quota sa svc crd crds ds deploy rs sts hpa cj csr ing netpol pdb pc sc ip vap vapb';
-    const names = Object.values(KINDS).map(({ shortName }) => shortName);
+    const names = [...Object.values(KINDS), ...Object.values(INTERNAL_KINDS)].map(({ shortName }) => shortName);
     assert.equal(new Set([...names, ...taken.split(' ')]).size, names.length + taken.split(' ').length);
   });
 });

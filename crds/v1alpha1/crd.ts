@@ -1,14 +1,33 @@
 /** The CustomResourceDefinition of a kind, as an object. */
-import { GROUP, KINDS, type Kind, type KindDefinition, VERSION } from './kinds.ts';
+import { INTERNAL_KINDS, type InternalKind } from './internal-kinds.ts';
+import { GROUP, KINDS, type Kind, type PrinterColumn, VERSION } from './kinds.ts';
 import { asNode, type Node, requiredMembers, rulesOf } from './node.ts';
-import { NOT_YET } from './schema.ts';
+import { NOT_YET, type TSchema } from './schema.ts';
 
 interface JsonObject {
   readonly [key: string]: unknown;
 }
 
+/** What both tables of kinds have. */
+interface Definition {
+  readonly kind: Kind | InternalKind;
+  readonly plural: string;
+  readonly singular: string;
+  readonly shortName: string;
+  readonly spec: TSchema;
+  readonly status?: TSchema;
+}
+
 export function customResourceDefinition(kind: Kind): JsonObject {
-  const definition = KINDS[kind];
+  return definitionObject(KINDS[kind], readyColumns(KINDS[kind].columns));
+}
+
+export function internalResourceDefinition(kind: InternalKind): JsonObject {
+  return definitionObject(INTERNAL_KINDS[kind], [...INTERNAL_KINDS[kind].columns, AGE]);
+}
+
+function definitionObject(definition: Definition, columns: readonly PrinterColumn[]): JsonObject {
+  const { kind } = definition;
   return {
     apiVersion: 'apiextensions.k8s.io/v1',
     kind: 'CustomResourceDefinition',
@@ -30,15 +49,15 @@ export function customResourceDefinition(kind: Kind): JsonObject {
           served: true,
           storage: true,
           schema: { openAPIV3Schema: rootSchema(definition) },
-          subresources: { status: {} },
-          additionalPrinterColumns: printerColumns(definition),
+          ...(definition.status === undefined ? {} : { subresources: { status: {} } }),
+          additionalPrinterColumns: columns.map((column) => ({ ...column })),
         },
       ],
     },
   };
 }
 
-function rootSchema(definition: KindDefinition): JsonObject {
+function rootSchema(definition: Definition): JsonObject {
   const spec = asNode(definition.spec);
   return {
     description: spec.description,
@@ -49,7 +68,7 @@ function rootSchema(definition: KindDefinition): JsonObject {
       kind: { type: 'string', description: `Always \`${definition.kind}\`.` },
       metadata: { type: 'object' },
       spec: structural(spec),
-      status: structural(asNode(definition.status)),
+      ...(definition.status === undefined ? {} : { status: structural(asNode(definition.status)) }),
     },
   };
 }
@@ -74,13 +93,15 @@ function mapValues<V, W>(values: { readonly [key: string]: V }, change: (value: 
   return Object.fromEntries(Object.entries(values).map(([key, value]) => [key, change(value)]));
 }
 
-function printerColumns(definition: KindDefinition): readonly JsonObject[] {
+const AGE: PrinterColumn = { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp', description: 'Time since it was created' };
+
+function readyColumns(columns: readonly PrinterColumn[]): readonly PrinterColumn[] {
   const ready = '.status.conditions[?(@.type=="Ready")]';
   return [
     { name: 'Ready', type: 'string', jsonPath: `${ready}.status`, description: 'Whether it is accepted, resolved and programmed' },
-    ...definition.columns.map((column) => ({ ...column })),
+    ...columns,
     { name: 'Reason', type: 'string', jsonPath: `${ready}.reason`, description: 'Why it is or is not ready', priority: 1 },
     { name: 'Message', type: 'string', jsonPath: `${ready}.message`, description: 'The same in a sentence', priority: 1 },
-    { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp', description: 'Time since it was created' },
+    AGE,
   ];
 }

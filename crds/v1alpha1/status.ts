@@ -25,7 +25,7 @@ const condition = object(
   'One aspect of the current state.',
 );
 
-const conditions = optional(
+export const conditions = optional(
   listByKey(
     ['type'],
     condition,
