@@ -1,0 +1,28 @@
+/** The resources that the operator reads and writes. */
+import { GROUP, KINDS, type Kind, VERSION } from '#crds/v1alpha1/kinds.ts';
+import type { ResourceRef } from './resource.ts';
+
+export const PODS = core('pods', 'Pod');
+export const TOKEN_REVIEWS: ResourceRef = {
+  group: 'authentication.k8s.io',
+  version: 'v1',
+  plural: 'tokenreviews',
+  kind: 'TokenReview',
+  namespaced: false,
+};
+export const ACCESS_REVIEWS: ResourceRef = {
+  group: 'authorization.k8s.io',
+  version: 'v1',
+  plural: 'subjectaccessreviews',
+  kind: 'SubjectAccessReview',
+  namespaced: false,
+};
+
+/** One of the four kinds. */
+export function ofKind(kind: Kind): ResourceRef {
+  return { group: GROUP, version: VERSION, plural: KINDS[kind].plural, kind, namespaced: true };
+}
+
+function core(plural: string, kind: string): ResourceRef {
+  return { group: '', version: 'v1', plural, kind, namespaced: true };
+}
