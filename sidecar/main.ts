@@ -37,11 +37,11 @@ try {
 
 async function main(settings: ReturnType<typeof readSettings>): Promise<void> {
   const { snapshotFile, secretsDir, options } = settings;
-  const lines = lineWriter(process.stdout);
+  const lines = lineWriter(process.stdout, verdictJson);
   const stop = new Promise<void>((done) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => done());
   });
-  const sidecar = await startSidecar({ ...options, log, onVerdict: (line) => lines.write(verdictJson(line)) });
+  const sidecar = await startSidecar({ ...options, log, onVerdict: lines.write });
   const load = () => publish(sidecar, snapshotFile, secretsDir, options.listen, log);
   try {
     // A snapshot that is not there yet, or is wrong, is no reason to end: everything is denied until a good one comes.

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { TokenIssuer } from '#sidecar/identity/issuers.ts';
 import { readIssuers } from '#sidecar/identity/read-issuers.ts';
-import type { Log } from '#sidecar/pipeline.ts';
+import type { Log, VerdictLine } from '#sidecar/pipeline.ts';
 import { addressText, parseListens, parsePort, parseWorkload } from '#sidecar/start/address.ts';
 import { refuseUnknownListens, type Sidecar, type SidecarOptions, startSidecar } from '#sidecar/start.ts';
 import { lineWriter } from '#sidecar/telemetry/line-writer.ts';
@@ -40,11 +40,10 @@ export async function run(options: RunOptions, io: Io): Promise<number> {
   const { resources } = first.state.snapshot;
   parsing(() => refuseUnknownListens(settings.sidecar.listen ?? new Map(), resources));
 
-  const lines = lineWriter(io.stdout);
-  const onVerdict: NonNullable<SidecarOptions['onVerdict']> = (line) =>
-    lines.write(options.output === 'json' ? verdictJson(line) : verdictText(line, io.color.stdout));
+  const textOf = (line: VerdictLine) => (options.output === 'json' ? verdictJson(line) : verdictText(line, io.color.stdout));
+  const lines = lineWriter(io.stdout, textOf);
   const stop = new Promise<void>((resolve) => io.onStop(resolve));
-  const sidecar = await startSidecar({ ...settings.sidecar, log, onVerdict, now: io.now });
+  const sidecar = await startSidecar({ ...settings.sidecar, log, onVerdict: lines.write, now: io.now });
   try {
     await publish(sidecar, first.state, log);
     tellWhereItListens(sidecar, first.state, options, io);

@@ -1,9 +1,10 @@
+import type { Verdict } from '#crds/policy/verdict.ts';
 import type { ApprovalBroker } from '../approvals/broker.ts';
 import type { ApprovalView } from '../approvals/view.ts';
-import type { PolicyStore, VerdictLine } from '../pipeline.ts';
+import type { PolicyStore, ResourceKey, VerdictLine } from '../pipeline.ts';
 import type { PublishResult } from '../policy/store.ts';
 import { serveHealth } from '../telemetry/health.ts';
-import type { Metrics } from '../telemetry/metrics.ts';
+import type { Metrics, Series } from '../telemetry/metrics.ts';
 import { APPROVALS, APPROVALS_PENDING, CONNECTIONS, RELOADS, RESIDENT, SNAPSHOT, VERDICTS, verdictLabels } from '../telemetry/names.ts';
 import { StartError } from './address.ts';
 import type { Listeners } from './listeners.ts';
@@ -33,9 +34,18 @@ export async function openTelemetry(options: TelemetryOptions, metrics: Metrics)
   metrics.gauge(SNAPSHOT, () => [{ labels: { version: policy.version }, value: 1 }]);
   metrics.gauge(RESIDENT, () => [{ labels: {}, value: process.memoryUsage.rss() }]);
   const health = port === undefined ? null : await serveHealth({ port, metrics, ready: options.ready }).catch(noPort(port));
+  // Policy has one verdict for each rule, and a listener one key for its resource.
+  const counted = new WeakMap<Verdict, { readonly resource: ResourceKey; readonly series: Series }>();
   return {
     port: health?.port ?? null,
-    verdict: (line) => metrics.count(VERDICTS, verdictLabels(line)),
+    verdict: (line) => {
+      const known = counted.get(line.verdict);
+      const { resource } = line;
+      const series = known?.resource === resource ? known.series : metrics.series(VERDICTS, verdictLabels(line));
+      if (series === null) return;
+      series.value += 1;
+      if (known?.series !== series) counted.set(line.verdict, { resource, series });
+    },
     approval: (view) => metrics.count(APPROVALS, { namespace: view.resource.namespace, resource: view.resource.name, state: view.state }),
     reload: (result) => metrics.count(RELOADS, { result: result.ok ? 'taken' : result.code }),
     close: async () => health?.close(),

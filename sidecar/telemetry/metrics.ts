@@ -7,20 +7,33 @@ export interface Metric {
 
 export type Labels = { readonly [label: string]: string };
 
+export interface Series {
+  readonly labels: Labels;
+  value: number;
+}
+
 /** A metric with more series than this drops further ones: labels come from policies, and a policy can be edited for ever. */
 const MAX_SERIES = 2000;
 
 export class Metrics {
-  readonly #counters = new Map<Metric, Map<string, { readonly labels: Labels; value: number }>>();
+  readonly #counters = new Map<Metric, Map<string, Series>>();
   readonly #gauges = new Map<Metric, () => readonly { readonly labels: Labels; readonly value: number }[]>();
 
   count(metric: Metric, labels: Labels = {}, by = 1): void {
-    const series = this.#counters.get(metric) ?? new Map<string, { readonly labels: Labels; value: number }>();
-    this.#counters.set(metric, series);
+    const one = this.series(metric, labels);
+    if (one !== null) one.value += by;
+  }
+
+  /** For what is counted again and again: the labels are looked up once. Null where there are too many series. */
+  series(metric: Metric, labels: Labels): Series | null {
+    const all = this.#counters.get(metric) ?? new Map<string, Series>();
+    this.#counters.set(metric, all);
     const key = labelText(labels);
-    const one = series.get(key);
-    if (one !== undefined) one.value += by;
-    else if (series.size < MAX_SERIES) series.set(key, { labels, value: by });
+    const known = all.get(key);
+    if (known !== undefined || all.size >= MAX_SERIES) return known ?? null;
+    const made = { labels, value: 0 };
+    all.set(key, made);
+    return made;
   }
 
   /** `read` is called at each scrape. */

@@ -1,5 +1,5 @@
 import { styleText } from 'node:util';
-import type { Decision } from '#crds/policy/verdict.ts';
+import type { Decision, Verdict } from '#crds/policy/verdict.ts';
 import type { VerdictLine } from '../pipeline.ts';
 import { clock } from './log.ts';
 import { printable, scrub } from './scrub.ts';
@@ -20,9 +20,20 @@ export function verdictText(line: VerdictLine, color: boolean): string {
     `${resource.namespace}/${resource.name}`,
     paint('bold', shown(line.who)),
     shown(line.summary),
-    paint('dim', `← ${authorText(line)}`),
+    paint('dim', `← ${rememberedAuthor(line)}`),
   ];
   return `${parts.join('  ')}\n`;
+}
+
+/** Policy has one verdict for each rule, and gives it again and again. */
+const authors = new WeakMap<Verdict, string>();
+
+function rememberedAuthor(line: VerdictLine): string {
+  const known = authors.get(line.verdict);
+  if (known !== undefined) return known;
+  const text = authorText(line);
+  authors.set(line.verdict, text);
+  return text;
 }
 
 function authorText({ verdict }: VerdictLine): string {
@@ -33,7 +44,12 @@ function authorText({ verdict }: VerdictLine): string {
   return `${author.namespace}/${author.name} ${shown(author.rule)}${more} (${verdict.code})`;
 }
 
+/** Printable words with one space between, and nothing that `scrub` looks for: nearly all texts, and nothing is to be done to them. */
+const PLAIN = /^[!-~]+(?: [!-~]+)*$/;
+const SUSPECT = /eyJ|bearer|basic|:\/\//i;
+
 function shown(text: string): string {
+  if (text.length <= MAX_SUMMARY && PLAIN.test(text) && !SUSPECT.test(text)) return text;
   const one = printable(scrub(text.replace(/\s+/g, ' ').trim()));
   return one.length > MAX_SUMMARY ? `${one.slice(0, MAX_SUMMARY - 1)}…` : one;
 }
