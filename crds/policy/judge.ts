@@ -1,3 +1,4 @@
+import type { SqlStatement } from './action.ts';
 import type { ConditionInput } from './cel.ts';
 import type { JudgeInput, ResourcePolicy, TraceEntry } from './engine.ts';
 import { isUncovered, policyNames, whatIsNotCovered } from './explain.ts';
@@ -15,6 +16,11 @@ interface View {
   readonly enforced: readonly CompiledPolicy[];
   readonly audited: readonly CompiledPolicy[];
   readonly limits: SnapshotLimits;
+  /**
+   * Verdicts by the list of statements, where they depend on nothing else: no policy has a window and no rule a condition. Statements that
+   * differ in literals alone share one list. Null where a verdict may depend on more.
+   */
+  readonly verdicts: WeakMap<readonly SqlStatement[], Verdict> | null;
 }
 
 interface Opinion {
@@ -36,7 +42,13 @@ export function compileResource(resource: SnapshotResource, problem: (message: s
     if (known !== undefined) return known;
     const meant = policies.filter((policy) => meansAny(policy.subjects, principals));
     const enforced = meant.filter(({ mode }) => mode === 'Enforce');
-    const view = { enforced, audited: meant.filter(({ mode }) => mode === 'Audit'), limits: strictestLimits(enforced) };
+    const still = meant.every(({ source, rules }) => source.windows.length === 0 && rules.every(({ ask }) => ask === null));
+    const view: View = {
+      enforced,
+      audited: meant.filter(({ mode }) => mode === 'Audit'),
+      limits: strictestLimits(enforced),
+      verdicts: still ? new WeakMap() : null,
+    };
     views.set(principals, view);
     return view;
   }
@@ -45,26 +57,36 @@ export function compileResource(resource: SnapshotResource, problem: (message: s
     try {
       if (!Number.isFinite(input.nowMs)) throw new TypeError('no time');
       const view = viewOf(input.principals);
-      if (trace !== undefined) traceOthers(policies, view, trace);
-      const asks: ConditionInput = {
-        action: input.action,
-        principals: input.principals,
-        resource: { namespace, name, protocol },
-        nowMs: input.nowMs,
-      };
-      const units = unitsOf(input.action);
-      const audit = view.audited.length === 0 ? NOTHING : view.audited.flatMap((policy) => auditOf(weigh([policy], units, asks, trace)));
-      if (view.enforced.length === 0)
-        return denial(
-          'NoPolicyForSubject',
-          `denied: no AccessPolicy of ProtectedResource ${namespace}/${name} is about this identity`,
-          NOTHING,
-          audit,
-        );
-      return verdictOf(weigh(view.enforced, units, asks, trace), view.enforced, asks, audit);
+      const { action } = input;
+      if (trace !== undefined || view.verdicts === null || action.type !== 'sql') return judgeBy(view, input, trace);
+      const known = view.verdicts.get(action.statements);
+      if (known !== undefined) return known;
+      const verdict = judgeBy(view, input);
+      view.verdicts.set(action.statements, verdict);
+      return verdict;
     } catch {
       return denial('InternalError', 'denied: the action can not be judged', NOTHING, NOTHING);
     }
+  }
+
+  function judgeBy(view: View, input: JudgeInput, trace?: (entry: TraceEntry) => void): Verdict {
+    if (trace !== undefined) traceOthers(policies, view, trace);
+    const asks: ConditionInput = {
+      action: input.action,
+      principals: input.principals,
+      resource: { namespace, name, protocol },
+      nowMs: input.nowMs,
+    };
+    const units = unitsOf(input.action);
+    const audit = view.audited.length === 0 ? NOTHING : view.audited.flatMap((policy) => auditOf(weigh([policy], units, asks, trace)));
+    if (view.enforced.length === 0)
+      return denial(
+        'NoPolicyForSubject',
+        `denied: no AccessPolicy of ProtectedResource ${namespace}/${name} is about this identity`,
+        NOTHING,
+        audit,
+      );
+    return verdictOf(weigh(view.enforced, units, asks, trace), view.enforced, asks, audit);
   }
 
   return {

@@ -87,7 +87,14 @@ function load(json: unknown, capabilities: readonly string[]): LoadedSnapshot {
 }
 
 function lookup(policies: ReadonlyMap<string, ResourcePolicy>): ResourcePolicies {
-  return { get: ({ namespace, name }) => policies.get(`${namespace}/${name}`), all: [...policies.values()] };
+  // A session asks several times for each of its statements, with the same key.
+  const known = new WeakMap<object, ResourcePolicy>();
+  const get = (key: { readonly namespace: string; readonly name: string }): ResourcePolicy | undefined => {
+    const found = known.get(key) ?? policies.get(`${key.namespace}/${key.name}`);
+    if (found !== undefined) known.set(key, found);
+    return found;
+  };
+  return { get, all: [...policies.values()] };
 }
 
 /** `sha256:` and the hex SHA-256 of the canonical JSON. `sha256` gives lower-case hex. */

@@ -94,7 +94,7 @@ export function createPolicyStore(options: PolicyStoreOptions): PublishablePolic
       return isStale();
     },
     resource(key) {
-      if (current === null || isStale() || current.missing.has(keyText(key))) return null;
+      if (current === null || isStale() || (current.missing.size > 0 && current.missing.has(keyText(key)))) return null;
       return current.policies.get(key) ?? null;
     },
     why(key): Verdict {
