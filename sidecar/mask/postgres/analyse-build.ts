@@ -166,7 +166,7 @@ function carriesPassword(sql: string): boolean {
 type Judged = Omit<Analysis, 'sql' | 'basis' | 'recorded' | 'recordedSent'>;
 
 function finish(input: AnalyseInput, basis: string, judged: Judged): Analysis {
-  return forText(judged, basis, input.sql);
+  return forText(judged, basis, input.sql, judged.sent);
 }
 
 /** Where the literals of a text are, as received and as sent. */
@@ -184,16 +184,52 @@ function scanned(sql: string, sent: string): Literals {
   };
 }
 
-/** The same judgement of a text that only differs in integers. */
-export function forText(judged: Judged, basis: string, sql: string, literals: Literals = scanned(sql, judged.sent)): Analysis {
-  const hidden = judged.touchesMasked || judged.passwords;
-  return {
-    ...judged,
-    sql,
-    basis,
-    recorded: (tokenise) => (hidden ? renderPieces(literals.received(), tokenise) : sql),
-    recordedSent: (tokenise) => (hidden ? renderPieces(literals.sent(), tokenise) : judged.sent),
-  };
+/** The same judgement of a text that only differs in integers; `sent` is that text, rewritten as the judged one was. */
+export function forText(judged: Judged, basis: string, sql: string, sent: string, literals: Literals = scanned(sql, sent)): Analysis {
+  return new JudgedText(judged, basis, sql, sent, literals);
+}
+
+/** A class, because one is made for each statement. */
+class JudgedText implements Analysis {
+  readonly sql: string;
+  readonly sent: string;
+  readonly basis: string;
+  readonly statements: readonly SqlStatement[];
+  readonly touchesMasked: boolean;
+  readonly replaceErrors: boolean;
+  readonly maskedParameters: readonly number[];
+  readonly passwords: boolean;
+  readonly refusal: Refusal | null;
+  readonly effects: Effects;
+  readonly isEmpty: boolean;
+  readonly #literals: Literals;
+
+  constructor(judged: Judged, basis: string, sql: string, sent: string, literals: Literals) {
+    this.sql = sql;
+    this.sent = sent;
+    this.basis = basis;
+    this.statements = judged.statements;
+    this.touchesMasked = judged.touchesMasked;
+    this.replaceErrors = judged.replaceErrors;
+    this.maskedParameters = judged.maskedParameters;
+    this.passwords = judged.passwords;
+    this.refusal = judged.refusal;
+    this.effects = judged.effects;
+    this.isEmpty = judged.isEmpty;
+    this.#literals = literals;
+  }
+
+  get #hidden(): boolean {
+    return this.touchesMasked || this.passwords;
+  }
+
+  recorded(tokenise: (literal: string) => string): string {
+    return this.#hidden ? renderPieces(this.#literals.received(), tokenise) : this.sql;
+  }
+
+  recordedSent(tokenise: (literal: string) => string): string {
+    return this.#hidden ? renderPieces(this.#literals.sent(), tokenise) : this.sent;
+  }
 }
 
 /** A text that no statement could be read from. Policy sees it as something that matches no Allow rule. */

@@ -31,28 +31,51 @@ export interface ShapedAnalysis {
 const MAX_LENGTH = 1024;
 const BEGINS = /^\s*(?:select|insert|update|delete)\s/i;
 const NOT_PLAIN = /[^\t\n\r -~]|['"$\\`]|--|\/\*/;
-// At most nine digits: more may be another token to the grammar.
-const INTEGER = /(?<![\w.])\d{1,9}(?![\w.])/g;
+/** At most nine digits: more may be another token to the grammar. */
+const MAX_DIGITS = 9;
 
 /** Null for a text that is not plain, or holds no integer. */
 export function shapeOf(sql: string): Shape | null {
   if (sql.length > MAX_LENGTH || !BEGINS.test(sql) || NOT_PLAIN.test(sql)) return null;
-  const seen = new Map<number, number>();
+  const seen: number[] = [];
   const spans: [number, number][] = [];
   let key = '';
   let at = 0;
-  for (const match of sql.matchAll(INTEGER)) {
-    const [digits] = match;
-    // 05 and 5 are one number, and `n + 05 = n + 5` is true of every row.
-    const value = Number(digits);
-    const number = seen.get(value) ?? seen.size;
-    seen.set(value, number);
-    key += `${sql.slice(at, match.index)}\0${number}\0`;
-    at = match.index + digits.length;
-    spans.push([match.index, at]);
+  for (let start = 0; start < sql.length; start++) {
+    if (CLASS[sql.charCodeAt(start)] === OTHER) continue;
+    // A word, or a number, up to its end.
+    let end = start;
+    let value = 0;
+    let digits = true;
+    for (; end < sql.length; end++) {
+      const code = sql.charCodeAt(end);
+      const kind = CLASS[code];
+      if (kind === OTHER) break;
+      if (kind === DIGIT) value = value * 10 + code - ZERO;
+      else digits = false;
+    }
+    if (digits && end - start <= MAX_DIGITS) {
+      // 05 and 5 are one number, and `n + 05 = n + 5` is true of every row.
+      let number = seen.indexOf(value);
+      if (number < 0) number = seen.push(value) - 1;
+      key += `${sql.slice(at, start)}\0${number}\0`;
+      spans.push([start, end]);
+      at = end;
+    }
+    start = end;
   }
   return spans.length === 0 ? null : { key: key + sql.slice(at), spans };
 }
+
+const ZERO = 0x30;
+const OTHER = 0;
+const DIGIT = 1;
+const WORD = 2;
+/** Of printable ASCII: digits, what else a word is made of with the dot of a fraction, and the rest. */
+const CLASS = Uint8Array.from({ length: 128 }, (_, code) => {
+  const character = String.fromCharCode(code);
+  return /\d/.test(character) ? DIGIT : /[\w.]/.test(character) ? WORD : OTHER;
+});
 
 /** The text of the same shape, rewritten as the one that was analysed. */
 export function rewriteLike(known: ShapedAnalysis, shape: Shape, sql: string): string {

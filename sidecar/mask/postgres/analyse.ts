@@ -126,7 +126,7 @@ export function newAnalyser(): Analyser {
     const alike = shape === null ? undefined : context.shapes.get(shape.key);
     if (shape !== null && alike !== undefined) {
       const sent = alike.edits.length === 0 ? input.sql : rewriteLike(alike, shape, input.sql);
-      return forText({ ...alike.analysis, sent }, context.basis, input.sql, literalsLike(alike, shape, input.sql));
+      return forText(alike.analysis, context.basis, input.sql, sent, literalsLike(alike, shape, input.sql));
     }
     const { analysis, dependsOnNames, edits } = buildAnalysis(input, context.world, context.basis);
     if (dependsOnNames) return analysis;
@@ -145,6 +145,8 @@ export function analyse(input: AnalyseInput): Analysis {
 }
 
 function contextOf(contexts: Context[], input: AnalyseInput): Context {
+  const [newest] = contexts;
+  if (newest !== undefined && isFor(newest, input)) return newest;
   const index = contexts.findIndex((context) => isFor(context, input));
   const found = contexts[index];
   if (found !== undefined) {
