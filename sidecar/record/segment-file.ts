@@ -2,7 +2,6 @@ import { hash } from 'node:crypto';
 import { close, closeSync, fdatasync, fsyncSync, ftruncateSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { withLastMember } from '#crds/record/bytes.ts';
 import { FORMAT_VERSION, type SegmentHeader, type SessionPlace, segmentName, sessionFolder } from '#crds/record/format.ts';
 import { writeAll } from './ledger.ts';
 
@@ -94,8 +93,10 @@ export class SegmentFile {
    * returned is worth less than a write of its own, the verdict on it is not. Order and chain are the same either way.
    */
   append(body: string, later = false): void {
-    const head = hash('sha256', this.#head + body.slice(0, -1));
-    this.#waiting += `${withLastMember(body, 'hash', head)}\n`;
+    const open = body.slice(0, -1);
+    const head = hash('sha256', this.#head + open);
+    // As `withLastMember` would put it.
+    this.#waiting += `${open},"hash":"${head}"}\n`;
     this.#head = head;
     this.#events += 1;
     this.#seq += 1;

@@ -54,8 +54,11 @@ export class SessionWriter implements SessionRecorder {
   #rotationSync: Promise<unknown> = Promise.resolve();
   #wantsSync = false;
   readonly #verdicts = new WeakMap<Verdict, string>();
-  #timeMs = Number.NaN;
-  #timeText = '';
+  #version: string | null = null;
+  #versionJson = '';
+  #second = Number.NaN;
+  /** `2026-01-02T03:04:05.` */
+  #secondText = '';
   #ledgerSync: Promise<void> | null = null;
   #ended: Promise<void> | null = null;
 
@@ -153,7 +156,7 @@ export class SessionWriter implements SessionRecorder {
       this.#verdicts.set(verdict, judged);
     }
     const limited = JSON.stringify(limitAction(action, this.#host.limits.textBytes));
-    const snapshot = JSON.stringify(this.#host.snapshot?.() ?? this.#snapshot);
+    const snapshot = this.#snapshotJson();
     const used = approval === undefined ? '' : `,"approval":${JSON.stringify(approval)}`;
     return this.#appendMembers(`0,"type":"action","phase":"${phase}","action":${limited},${judged},"snapshot":${snapshot}${used}}`, false);
   }
@@ -164,8 +167,19 @@ export class SessionWriter implements SessionRecorder {
   }
 
   #append(event: NewEvent): number {
-    const { channel = 0, ...rest } = event;
-    return this.#appendMembers(`${channel},${JSON.stringify(rest).slice(1)}`, MAY_WAIT.has(event.type));
+    const later = MAY_WAIT.has(event.type);
+    if (event.channel === undefined) return this.#appendMembers(`0,${JSON.stringify(event).slice(1)}`, later);
+    const { channel, ...rest } = event;
+    return this.#appendMembers(`${channel},${JSON.stringify(rest).slice(1)}`, later);
+  }
+
+  #snapshotJson(): string {
+    const version = this.#host.snapshot?.() ?? this.#snapshot;
+    if (version !== this.#version) {
+      this.#version = version;
+      this.#versionJson = JSON.stringify(version);
+    }
+    return this.#versionJson;
   }
 
   /** `members` begins with the channel's number and ends the event. */
@@ -188,12 +202,14 @@ export class SessionWriter implements SessionRecorder {
   }
 
   #time(): string {
-    const nowMs = this.#host.clock();
-    if (nowMs !== this.#timeMs) {
-      this.#timeMs = nowMs;
-      this.#timeText = new Date(nowMs).toISOString();
+    const nowMs = Math.trunc(this.#host.clock());
+    const second = Math.floor(nowMs / 1000);
+    if (second !== this.#second) {
+      this.#second = second;
+      this.#secondText = new Date(second * 1000).toISOString().slice(0, -4);
     }
-    return this.#timeText;
+    const ms = nowMs - second * 1000;
+    return `${this.#secondText}${ms < 10 ? '00' : ms < 100 ? '0' : ''}${ms}Z`;
   }
 
   #openSegment(): SegmentFile {

@@ -4,6 +4,7 @@ import type { ByteStream, StreamHandlers } from './stream.ts';
 
 /** Any of Node's duplex streams: accepted sockets and TLS. Each chunk is one of its own. */
 export class NodeStream implements ByteStream {
+  readonly lends = false;
   readonly #duplex: Duplex;
   #handlers: StreamHandlers | null = null;
   #error: Error | null = null;

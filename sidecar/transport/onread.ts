@@ -14,6 +14,7 @@ const QUIET_READS = 64;
 export class OnReadSocket implements ByteStream {
   /** For `connect`, `error` and `setTimeout` alone: its data comes through `start`. */
   readonly socket: Socket;
+  readonly lends = true;
   #handlers: StreamHandlers | null = null;
   #error: Error | null = null;
   #closed = false;

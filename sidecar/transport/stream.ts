@@ -28,4 +28,6 @@ export interface ByteStream {
   /** Written and not yet taken by the kernel or TLS, in bytes. */
   readonly pending: number;
   readonly destroyed: boolean;
+  /** False where each chunk is one of its own: then it may be kept. */
+  readonly lends: boolean;
 }

@@ -11,6 +11,7 @@ import { BACKEND } from '../../wire/postgres/types.ts';
 import { CopyOut } from './copy-out.ts';
 import { applyEffects, forgetEffects } from './effects.ts';
 import type { Expect } from './expect.ts';
+import { LastDecoded } from './last-decoded.ts';
 import { denialFields } from './reply.ts';
 import type { Run } from './run.ts';
 import type { PgSession } from './session.ts';
@@ -20,6 +21,8 @@ import { fieldsOf } from './statements.ts';
 export class Backend implements FrameSink {
   readonly #session: PgSession;
   readonly #copyOut: CopyOut;
+  readonly #rowDescription = new LastDecoded<readonly Column[]>(decodeRowDescription);
+  readonly #tag = new LastDecoded(decodeCommandComplete);
 
   constructor(session: PgSession) {
     this.#session = session;
@@ -144,16 +147,12 @@ export class Backend implements FrameSink {
     switch (type) {
       case BACKEND.RowDescription: {
         if (head.type !== 'query') return this.#unexpected();
-        const fields = decodeRowDescription(buffer, start, end);
-        this.#filterRows(
-          run,
-          fields,
-          fields.map((field) => field.format),
-        );
+        const fields = this.#rowDescription.of(buffer, start, end);
+        this.#filterRows(run, fields, () => fields.map((field) => field.format));
         break;
       }
       case BACKEND.CommandComplete:
-        run.tags.push(decodeCommandComplete(buffer, start, end));
+        run.tags.push(this.#tag.of(buffer, start, end));
         this.#copyOut.reset();
         if (head.type === 'execute') {
           applyEffects(session, run.analysis);
@@ -203,15 +202,17 @@ export class Backend implements FrameSink {
     const { portal, run } = head;
     const fields = fieldsOf(portal);
     if (fields === null) return session.detectors === null && !run.keepsRows;
-    const formats = fields.map(
-      (_, index) => (portal.resultFormats.length === 1 ? portal.resultFormats[0] : portal.resultFormats[index]) ?? 0,
-    );
-    this.#filterRows(run, fields, formats);
+    const { resultFormats } = portal;
+    const formatAt = (index: number) => (resultFormats.length === 1 ? resultFormats[0] : resultFormats[index]) ?? 0;
+    this.#filterRows(run, fields, () => fields.map((_, index) => formatAt(index)));
     return true;
   }
 
-  #filterRows(run: Run, fields: readonly Column[], formats: readonly number[]): void {
+  #filterRows(run: Run, fields: readonly Column[], formatsOf: () => readonly number[]): void {
     const { detectors } = this.#session;
+    run.described = true;
+    if (detectors === null && !run.keepsRows) return;
+    const formats = formatsOf();
     run.filter = detectors === null ? null : createRowFilter(fields, formats, detectors);
     run.describe(fields, formats);
   }

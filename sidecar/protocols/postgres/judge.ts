@@ -1,5 +1,5 @@
 import { createHash, hash } from 'node:crypto';
-import type { SqlAction } from '#crds/policy/action.ts';
+import type { SqlAction, SqlStatement } from '#crds/policy/action.ts';
 import { canonicalJson } from '#crds/policy/json.ts';
 import type { Verdict } from '#crds/policy/verdict.ts';
 import type { RecordedAction } from '#crds/record/event.ts';
@@ -176,18 +176,23 @@ function bindingOf(session: PgSession, request: Request, asked: string): string 
 type SqlRecorded = RecordedAction & { readonly type: 'sql' };
 
 function recordedAction(session: PgSession, request: Request): SqlRecorded {
-  const { analysis, text, step } = request;
-  const { recorder } = session.parts;
-  const received = session.recordedText(analysis.recorded((value) => recorder.tokenise(value)));
+  const { analysis, text, step, digest } = request;
+  const received = session.recordedText(analysis.recorded(session.tokenise));
+  const tokenised = analysis.touchesMasked || analysis.passwords;
+  const kinds = kindsOf(analysis);
+  const sent = analysis.sent === text ? undefined : session.recordedText(analysis.recordedSent(session.tokenise));
+  const parameters = request.parameters === undefined || request.parameters.length === 0 ? undefined : recordedParameters(session, request);
+  // Most statements have neither of the two, and there are many of them.
+  if (sent === undefined && parameters === undefined) return { type: 'sql', step, received, digest, tokenised, kinds };
   return {
     type: 'sql',
     step,
     received,
-    ...(analysis.sent !== text && { sent: session.recordedText(analysis.recordedSent((value) => recorder.tokenise(value))) }),
-    digest: request.digest,
-    tokenised: analysis.touchesMasked || analysis.passwords,
-    kinds: kindsOf(analysis),
-    ...(request.parameters !== undefined && request.parameters.length > 0 && { parameters: recordedParameters(session, request) }),
+    ...(sent !== undefined && { sent }),
+    digest,
+    tokenised,
+    kinds,
+    ...(parameters !== undefined && { parameters }),
   };
 }
 
@@ -201,10 +206,15 @@ function recordedParameters(session: PgSession, request: Request): (string | nul
   });
 }
 
-function kindsOf(analysis: Analysis): string[] {
-  const kinds = new Set<string>();
-  for (const statement of analysis.statements) for (const kind of statement.kinds) kinds.add(kind);
-  return [...kinds];
+/** Statements that differ in literals alone share one list. */
+const kindsOfAll = new WeakMap<readonly SqlStatement[], readonly string[]>();
+
+function kindsOf({ statements }: Analysis): readonly string[] {
+  const known = kindsOfAll.get(statements);
+  if (known !== undefined) return known;
+  const kinds = [...new Set(statements.flatMap((statement) => statement.kinds))];
+  kindsOfAll.set(statements, kinds);
+  return kinds;
 }
 
 /** All of it: an approver must not be shown the harmless half of what they approve. */

@@ -52,7 +52,7 @@ export class NameTable<V> {
 
   /** Portals end with their transaction. */
   transactionEnded(): void {
-    this.#confirmed.portal.clear();
+    if (this.#confirmed.portal.size > 0) this.#confirmed.portal.clear();
   }
 
   /** A simple Query drops the unnamed statement and portal. */

@@ -32,7 +32,7 @@ export function runSession(session: PgSession, reader: FrameReader): Promise<voi
     closed: () => session.end('server', 'the target closed the connection'),
   });
   client.start({
-    data: (chunk) => pump.push(Buffer.from(chunk)),
+    data: client.lends ? (chunk) => pump.push(Buffer.from(chunk)) : (chunk) => pump.push(chunk),
     drained: () => {
       server.stream.resume();
       pump.clientReads();

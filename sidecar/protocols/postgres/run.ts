@@ -67,7 +67,6 @@ export class Run {
   }
 
   describe(fields: readonly Column[], formats: readonly number[]): void {
-    this.described = true;
     this.#flushRows();
     this.#columns = fields.map((field) => field.name);
     this.#formats = formats;
@@ -120,18 +119,27 @@ export class Run {
 
   #writeResult(status: 'ok' | 'error' | 'aborted', nowMs: number): void {
     this.#flushRows();
+    const { rows, bytesOut, bytesIn, tags, sqlstate, error, maskedValues } = this;
+    const parent = this.recorded.seq;
+    const durationMs = Math.max(0, nowMs - this.#startedMs);
+    const [tag] = tags;
+    // Nearly all end so.
+    if (bytesIn === 0 && maskedValues === 0 && tags.length === 1 && tag !== undefined && sqlstate === undefined && error === undefined) {
+      this.#recorder.event({ type: 'result', parent, status, rows, bytesOut, tag, durationMs });
+      return;
+    }
     this.#recorder.event({
       type: 'result',
-      parent: this.recorded.seq,
+      parent,
       status,
-      rows: this.rows,
-      bytesOut: this.bytesOut,
-      ...(this.bytesIn > 0 && { bytesIn: this.bytesIn }),
-      ...(this.tags.length > 0 && { tag: this.tags.join('; ') }),
-      ...(this.sqlstate !== undefined && { sqlstate: this.sqlstate }),
-      ...(this.error !== undefined && { error: this.error }),
-      ...(this.maskedValues > 0 && { maskedValues: this.maskedValues }),
-      durationMs: Math.max(0, nowMs - this.#startedMs),
+      rows,
+      bytesOut,
+      ...(bytesIn > 0 && { bytesIn }),
+      ...(tags.length > 0 && { tag: tags.join('; ') }),
+      ...(sqlstate !== undefined && { sqlstate }),
+      ...(error !== undefined && { error }),
+      ...(maskedValues > 0 && { maskedValues }),
+      durationMs,
     });
   }
 
@@ -142,7 +150,7 @@ export class Run {
   }
 
   #wake(): void {
-    for (const wake of this.#waiters.splice(0)) wake();
+    if (this.#waiters.length > 0) for (const wake of this.#waiters.splice(0)) wake();
   }
 }
 

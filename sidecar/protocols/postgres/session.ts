@@ -110,6 +110,8 @@ export class PgSession {
     return this.parts.context.policy.resource(this.parts.connection.resource);
   }
 
+  readonly tokenise = (literal: string): string => this.parts.recorder.tokenise(literal);
+
   readonly why = (): Verdict => this.parts.context.policy.why(this.parts.connection.resource);
 
   /** Null only where there is no policy: then nothing is allowed anyway. */
@@ -144,7 +146,8 @@ export class PgSession {
   /** Cursors end with their transaction, but for those that were declared to outlive it. */
   transactionEnded(): void {
     this.names.transactionEnded();
-    for (const [name, analysis] of this.cursors) if (!/\bwith\s+hold\b/i.test(analysis.sql)) this.cursors.delete(name);
+    if (this.cursors.size > 0)
+      for (const [name, analysis] of this.cursors) if (!/\bwith\s+hold\b/i.test(analysis.sql)) this.cursors.delete(name);
     if (this.catalogChanged) this.#invalidateCatalog();
     this.catalogChanged = false;
     this.ddlOpen = false;
@@ -237,19 +240,24 @@ export class PgSession {
   /** The server's frame is out: what waited for its end may follow. */
   frameEnded(): void {
     this.midFrame = false;
+    if (this.#notices.length === 0) return;
     for (const fields of this.#notices.splice(0)) this.toClient.add(encodeNoticeResponse(fields));
   }
 
   /** What was put off until the client had its bytes. Throws RecordingError: then the session must end. */
   runLater(): void {
     if (this.#later.length === 0) return;
-    for (const work of this.#later.splice(0)) work();
+    const later = this.#later;
+    this.#later = [];
+    for (const work of later) work();
   }
 
   /** The server answered something: who waits for a name or for an empty queue looks again. */
   settled(): void {
     if (this.#settled.length === 0) return;
-    for (const wake of this.#settled.splice(0)) wake();
+    const settled = this.#settled;
+    this.#settled = [];
+    for (const wake of settled) wake();
   }
 
   waitSettled(): Promise<void> {

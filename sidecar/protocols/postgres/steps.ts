@@ -1,6 +1,7 @@
 import type { SqlName, SqlStatement } from '#crds/policy/action.ts';
 import { denialOf } from '../../decide/decide.ts';
 import type { Analysis } from '../../mask/postgres/analyse.ts';
+import type { Catalog } from '../../mask/postgres/catalog.ts';
 import type { Denial } from '../../permit.ts';
 import type { Frame } from '../../wire/postgres/frame.ts';
 import { CANCELED, DENIED } from './reply.ts';
@@ -45,8 +46,19 @@ export function namesUnknown(): Denial {
  */
 export function runsCode(session: PgSession, statement: SqlStatement): boolean {
   if (!session.needsNames) return false;
-  if (statement.reached.length > 0 || statement.functions.some(({ schema }) => schema !== 'pg_catalog')) return true;
   const catalog = session.parts.catalog.current();
+  const known = runsCodeUnder.get(statement);
+  if (known !== undefined && known.catalog === catalog) return known.runs;
+  const runs = mayRunCode(statement, catalog);
+  runsCodeUnder.set(statement, { catalog, runs });
+  return runs;
+}
+
+/** Texts that differ in literals alone share their statements. */
+const runsCodeUnder = new WeakMap<SqlStatement, { readonly catalog: Catalog | null; readonly runs: boolean }>();
+
+function mayRunCode(statement: SqlStatement, catalog: Catalog | null): boolean {
+  if (statement.reached.length > 0 || statement.functions.some(({ schema }) => schema !== 'pg_catalog')) return true;
   const relationOf = ({ schema, name }: SqlName) => catalog?.relations.get(schema ?? '')?.get(name);
   // Of pg_catalog only relations of its own are read; its views are built in.
   if (statement.reads.some((name) => name.schema !== 'pg_catalog' && relationOf(name)?.kind === 'View')) return true;
@@ -65,7 +77,8 @@ export function atNameLimit(session: PgSession): Denial | null {
 }
 
 export function tooManyNames(session: PgSession, { effects }: Analysis): Denial | null {
+  if (effects.prepares.length === 0 && effects.declares.length === 0) return null;
   const made = [...effects.prepares, ...effects.declares];
   if (made.some((name) => name.startsWith(OWN_PREFIX))) return denialOf('names', 'NotSupported', 'the name is reserved');
-  return made.length === 0 ? null : atNameLimit(session);
+  return atNameLimit(session);
 }
