@@ -1,0 +1,22 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+
+/** Folder for what takes long to make: binaries, root file systems, images. It may be removed at any time that no cluster runs. */
+export function cacheFolder(): string {
+  return join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'chaperone/e2e');
+}
+
+/** Folder of the one full cluster of this machine: keys, data, logs, recorded process ids. Gone after `down`. */
+export function stateFolder(): string {
+  return process.env['CHAPERONE_CLUSTER'] ?? '/var/tmp/chaperone-cluster';
+}
+
+/** The cluster that the user wants the tests to run on, instead of ours. */
+export function foreignKubeconfig(): string | undefined {
+  return process.env['KUBECONFIG'] || undefined;
+}
+
+/** Prefix of the image names on a cluster that isn't ours. */
+export function foreignRegistry(): string | undefined {
+  return process.env['CHAPERONE_REGISTRY'] || undefined;
+}
