@@ -80,7 +80,9 @@ async function searchGo(): Promise<string> {
     newest = version[0];
     if (Number(version[1]) > Number(wanted?.[1]) || (version[1] === wanted?.[1] && Number(version[2]) >= Number(wanted?.[2]))) return go;
   }
-  throw new Error(`Go ${wanted?.[1]}.${wanted?.[2]} or later is needed to build the cluster; found: ${newest}. .ci/run shows how to have one`);
+  throw new Error(
+    `Go ${wanted?.[1]}.${wanted?.[2]} or later is needed to build the cluster; found: ${newest}. .ci/run shows how to have one`,
+  );
 }
 
 function say(text: string): void {

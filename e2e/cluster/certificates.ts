@@ -27,7 +27,10 @@ export async function authority(folder: string): Promise<Pair> {
   const pair = pairIn(folder, 'ca');
   if (existsSync(pair.certificate)) return pair;
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  await openssl([...KEY, '-subj', '/CN=chaperone-e2e', ...extensions('basicConstraints=critical,CA:TRUE', 'keyUsage=critical,keyCertSign,cRLSign')], pair);
+  await openssl(
+    [...KEY, '-subj', '/CN=chaperone-e2e', ...extensions('basicConstraints=critical,CA:TRUE', 'keyUsage=critical,keyCertSign,cRLSign')],
+    pair,
+  );
   return pair;
 }
 

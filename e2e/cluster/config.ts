@@ -6,9 +6,16 @@ export function cacheFolder(): string {
   return join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'chaperone/e2e');
 }
 
-/** Folder of the one full cluster of this machine: keys, data, logs, recorded process ids. Gone after `down`. */
+/** Which of the full clusters that may run side by side on this machine: 0 to 9. */
+export function clusterNumber(): number {
+  const text = process.env['CHAPERONE_CLUSTER'] || '0';
+  if (!/^\d$/.test(text)) throw new Error(`CHAPERONE_CLUSTER is ${JSON.stringify(text)}: a digit is wanted`);
+  return Number(text);
+}
+
+/** Folder of this full cluster: keys, data, logs, recorded process ids. Gone after `down`. */
 export function stateFolder(): string {
-  return process.env['CHAPERONE_CLUSTER'] ?? '/var/tmp/chaperone-cluster';
+  return `/var/tmp/chaperone-cluster-${clusterNumber()}`;
 }
 
 /** The cluster that the user wants the tests to run on, instead of ours. */

@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { addresses, ranges } from './addresses.ts';
 import { binary } from './binaries.ts';
 import { authority, issue, type Pair, tokenKey } from './certificates.ts';
 import { writeKubeconfig } from './kubeconfig.ts';
@@ -42,7 +43,6 @@ export interface ControlPlane {
   stop(): Promise<void>;
 }
 
-export const SERVICE_RANGE = '10.96.0.0/16';
 const ISSUER = 'https://kubernetes.default.svc.cluster.local';
 const TEMPORARY = 'chaperone-control-plane-';
 
@@ -96,7 +96,13 @@ export async function userKubeconfig(dir: string, url: string, user: string, gro
   return writeKubeconfig(join(dir, `${file}.kubeconfig`), { url, caFile, client });
 }
 
-export async function startControllers(dir: string, pki: string, url: string, until: Program['until'], more: readonly string[]): Promise<void> {
+export async function startControllers(
+  dir: string,
+  pki: string,
+  url: string,
+  until: Program['until'],
+  more: readonly string[],
+): Promise<void> {
   const kubeconfig = await userKubeconfig(dir, url, 'system:kube-controller-manager', []);
   const serving = await issue(pki, 'controllers', { commonName: 'kube-controller-manager', names: ['127.0.0.1'] });
   const ca = await authority(pki);
@@ -165,7 +171,7 @@ async function startEtcd(command: string, dir: string, pki: string, until: Progr
 
 async function apiServerArgs(pki: string, host: string, port: number, etcd: Etcd): Promise<string[]> {
   const ca = await authority(pki);
-  const names = [host, '127.0.0.1', '10.96.0.1', 'localhost', 'kubernetes', 'kubernetes.default', 'kubernetes.default.svc'];
+  const names = [host, '127.0.0.1', addresses().api, 'localhost', 'kubernetes', 'kubernetes.default', 'kubernetes.default.svc'];
   const serving = await issue(pki, 'kube-apiserver', { commonName: 'kube-apiserver', names: [...new Set(names)] });
   const kubelet = await issue(pki, 'kubelet-client', { commonName: 'kube-apiserver-kubelet-client', organizations: ['system:masters'] });
   const key = await tokenKey(pki);
@@ -182,7 +188,7 @@ async function apiServerArgs(pki: string, host: string, port: number, etcd: Etcd
     '--authorization-mode=Node,RBAC',
     '--enable-admission-plugins=NodeRestriction',
     '--allow-privileged=true',
-    `--service-cluster-ip-range=${SERVICE_RANGE}`,
+    `--service-cluster-ip-range=${host === '127.0.0.1' ? addresses().services.v4 : ranges(addresses().services)}`,
     `--service-account-issuer=${ISSUER}`,
     `--service-account-key-file=${key}`,
     `--service-account-signing-key-file=${key}`,
