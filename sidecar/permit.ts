@@ -31,19 +31,30 @@ export interface Denial {
   readonly verdict: Verdict;
 }
 
-const RECORDED: unique symbol = Symbol('recorded');
+const KEEPER: unique symbol = Symbol('record');
+
 /** Proof that the verdict is on disk. Only record/ makes one, with `recorded()`. */
-export interface Recorded {
-  readonly [RECORDED]: true;
+export class Recorded {
   readonly permit: Permit;
   /** seq of the action event; results name it as their parent. */
   readonly seq: number;
+  readonly #sealed = true;
+
+  constructor(keeper: typeof KEEPER, permit: Permit, seq: number) {
+    if (keeper !== KEEPER) throw new TypeError('only record/ makes a Recorded');
+    this.permit = permit;
+    this.seq = seq;
+  }
+
+  static is(value: unknown): value is Recorded {
+    return value instanceof Recorded && #sealed in value;
+  }
 }
 
 /** For record/ alone (the import table's test holds it). */
 export function recorded(permit: Permit, seq: number): Recorded {
   if (!Permit.is(permit)) throw new TypeError('not a Permit');
-  return { [RECORDED]: true, permit, seq };
+  return new Recorded(KEEPER, permit, seq);
 }
 
 /** For decide/ alone (the import table's test holds it). */

@@ -82,6 +82,14 @@ export class Ledger {
   }
 }
 
+/** Writes the text in UTF-8, without a copy of ours; returns its bytes. Throws what the file system says. */
+export function writeText(fd: number, text: string): number {
+  const size = Buffer.byteLength(text);
+  const written = writeSync(fd, text);
+  if (written < size) writeAll(fd, Buffer.from(text).subarray(written));
+  return size;
+}
+
 /** `writeSync` may write less than it was given. Throws what the file system says. */
 export function writeAll(fd: number, bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);

@@ -162,7 +162,7 @@ async function addLastSegment(sealer: Sealer, recordings: string, place: Session
     keyId: sealer.keys.keyId,
     nowMs: sealer.clock(),
   });
-  file.append(endBody(sealer, place.session, reached.seq + 1));
+  file.append(endBody(sealer, place.session, reached.seq + 1).slice(0, -1));
   const finished = file.finish();
   if (finished === null) return reached;
   const sealed = await sealSegment(sealer, finished, reached.file, { recovered: true, sync: true });

@@ -3,7 +3,7 @@ import { close, closeSync, fdatasync, fsyncSync, ftruncateSync, openSync } from 
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { FORMAT_VERSION, type SegmentHeader, type SessionPlace, segmentName, sessionFolder } from '#crds/record/format.ts';
-import { writeAll } from './ledger.ts';
+import { writeText } from './ledger.ts';
 
 const syncData = promisify(fdatasync);
 
@@ -89,11 +89,10 @@ export class SegmentFile {
   }
 
   /**
-   * `body` is the event's JSON without its hash. With `later` it may wait in memory for the next one that may not: what a command
+   * `open` is the event's JSON without its hash and its closing brace. With `later` it may wait in memory for the next one that may not: what a command
    * returned is worth less than a write of its own, the verdict on it is not. Order and chain are the same either way.
    */
-  append(body: string, later = false): void {
-    const open = body.slice(0, -1);
+  append(open: string, later = false): void {
     const head = hash('sha256', this.#head + open);
     // As `withLastMember` would put it.
     this.#waiting += `${open},"hash":"${head}"}\n`;
@@ -106,11 +105,9 @@ export class SegmentFile {
   /** Writes what waits. Throws what the file system says; `cutTorn` then goes back to what was written. */
   flush(): void {
     if (this.#waiting === '') return;
-    const bytes = Buffer.from(`${this.#header ?? ''}${this.#waiting}`);
-    writeAll(this.#fd, bytes);
+    this.#bytes += writeText(this.#fd, this.#header === null ? this.#waiting : this.#header + this.#waiting);
     this.#header = null;
     this.#waiting = '';
-    this.#bytes += bytes.length;
     this.#written = { head: this.#head, events: this.#events, seq: this.#seq };
   }
 

@@ -7,6 +7,7 @@ import { type Denial, type Permit, type Recorded, recorded } from '../permit.ts'
 import type { Log, SessionRecorder } from '../pipeline.ts';
 import { causeOf, RecordingError, type RecordingErrorCode } from './error.ts';
 import { limitAction, limitEvent, splitRows } from './limit.ts';
+import { actionJson, eventMembers } from './members.ts';
 import { type Sealer, sealSegment } from './seal.ts';
 import { type FinishedSegment, SegmentFile } from './segment-file.ts';
 import type { RecordingLimits } from './store.ts';
@@ -155,10 +156,10 @@ export class SessionWriter implements SessionRecorder {
       judged = JSON.stringify({ decision, code, message, authors, ...(audit.length > 0 ? { audit } : {}) }).slice(1, -1);
       this.#verdicts.set(verdict, judged);
     }
-    const limited = JSON.stringify(limitAction(action, this.#host.limits.textBytes));
+    const limited = actionJson(limitAction(action, this.#host.limits.textBytes));
     const snapshot = this.#snapshotJson();
     const used = approval === undefined ? '' : `,"approval":${JSON.stringify(approval)}`;
-    return this.#appendMembers(`0,"type":"action","phase":"${phase}","action":${limited},${judged},"snapshot":${snapshot}${used}}`, false);
+    return this.#appendMembers(`0,"type":"action","phase":"${phase}","action":${limited},${judged},"snapshot":${snapshot}${used}`, false);
   }
 
   #write(event: NewEvent): number {
@@ -168,9 +169,9 @@ export class SessionWriter implements SessionRecorder {
 
   #append(event: NewEvent): number {
     const later = MAY_WAIT.has(event.type);
-    if (event.channel === undefined) return this.#appendMembers(`0,${JSON.stringify(event).slice(1)}`, later);
+    if (event.channel === undefined) return this.#appendMembers(`0,${eventMembers(event)}`, later);
     const { channel, ...rest } = event;
-    return this.#appendMembers(`${channel},${JSON.stringify(rest).slice(1)}`, later);
+    return this.#appendMembers(`${channel},${eventMembers(rest)}`, later);
   }
 
   #snapshotJson(): string {
@@ -182,17 +183,17 @@ export class SessionWriter implements SessionRecorder {
     return this.#versionJson;
   }
 
-  /** `members` begins with the channel's number and ends the event. */
+  /** `members` begins with the channel's number; only the event's closing brace is left out. */
   #appendMembers(members: string, later: boolean): number {
     const seq = this.#seq + 1;
-    const body = `${this.#prefix}${seq},"time":"${this.#time()}","channel":${members}`;
-    if (body.length > this.#host.limits.eventBytes) {
-      const message = `an event of ${body.length} characters can't be recorded`;
+    const open = `${this.#prefix}${seq},"time":"${this.#time()}","channel":${members}`;
+    if (open.length >= this.#host.limits.eventBytes) {
+      const message = `an event of ${open.length + 1} characters can't be recorded`;
       throw this.#fail('EventTooLarge', new RecordingError('EventTooLarge', message));
     }
     try {
       this.#file ??= this.#openSegment();
-      this.#file.append(body, later);
+      this.#file.append(open, later);
     } catch (error: unknown) {
       throw this.#fail('WriteFailed', error);
     }

@@ -53,8 +53,20 @@ function prettyLine(line: string, color: boolean): string {
   return `${paint('dim', clock(String(time)))} ${paint(LEVEL_STYLE[name], name.padEnd(5))} ${text}\n`;
 }
 
+let second = Number.NaN;
+let secondText = '';
+
 /** Local time of day. */
 export function clock(time: string | number): string {
-  const at = new Date(time);
+  if (typeof time === 'string') return clock(Date.parse(time));
+  const now = Math.floor(time / 1000);
+  if (now !== second) {
+    second = now;
+    secondText = timeOfDay(new Date(time));
+  }
+  return secondText;
+}
+
+function timeOfDay(at: Date): string {
   return [at.getHours(), at.getMinutes(), at.getSeconds()].map((part) => String(part).padStart(2, '0')).join(':');
 }

@@ -14,15 +14,10 @@ export function verdictText(line: VerdictLine, color: boolean): string {
     color ? styleText(style, text, { validateStream: false }) : text;
   const { verdict, resource } = line;
   const word = paint(STYLES[verdict.decision], WORDS[verdict.decision].padEnd(5));
-  const parts = [
-    paint('dim', clock(line.time)),
-    word,
-    `${resource.namespace}/${resource.name}`,
-    paint('bold', shown(line.who)),
-    shown(line.summary),
-    paint('dim', `← ${rememberedAuthor(line)}`),
-  ];
-  return `${parts.join('  ')}\n`;
+  const time = paint('dim', clock(line.time));
+  const who = paint('bold', shown(line.who));
+  const author = paint('dim', `← ${rememberedAuthor(line)}`);
+  return `${time}  ${word}  ${resource.namespace}/${resource.name}  ${who}  ${shown(line.summary)}  ${author}\n`;
 }
 
 /** Policy has one verdict for each rule, and gives it again and again. */

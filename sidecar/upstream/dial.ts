@@ -1,5 +1,5 @@
 import { connect, type Socket } from 'node:net';
-import { Permit, type Recorded } from '../permit.ts';
+import { Recorded } from '../permit.ts';
 import { OnReadSocket } from '../transport/onread.ts';
 import { UpstreamError } from './errors.ts';
 
@@ -45,7 +45,7 @@ export async function dialPlain(options: DialOptions): Promise<OnReadSocket> {
 }
 
 function requireProof(recorded: Recorded): void {
-  if (!Permit.is(recorded.permit)) throw new TypeError('dialling needs a recorded permit');
+  if (!Recorded.is(recorded)) throw new TypeError('dialling needs a recorded permit');
 }
 
 function connected(socket: Socket, options: DialOptions): Promise<void> {

@@ -102,6 +102,8 @@ const MAX_CHARACTERS = 4 * 1024 * 1024;
 /** What the answers of one cache have in common. */
 interface Context {
   readonly catalog: Catalog | null;
+  /** The last that was found to be this context's: a session keeps its own until it changes. */
+  state: SessionState;
   readonly searchPath: readonly string[];
   readonly database: string;
   readonly maskKey: string;
@@ -120,14 +122,15 @@ export function newAnalyser(): Analyser {
   const contexts: Context[] = [];
   return (input) => {
     const context = contextOf(contexts, input);
-    const known = context.answers.get(input.sql);
-    if (known !== undefined) return known;
+    // The shape first: most texts that have one are new, and a look-up of a new text costs more than finding its integers.
     const shape = shapeOf(input.sql);
     const alike = shape === null ? undefined : context.shapes.get(shape.key);
     if (shape !== null && alike !== undefined) {
       const sent = alike.edits.length === 0 ? input.sql : rewriteLike(alike, shape, input.sql);
       return forText(alike.analysis, context.basis, input.sql, sent, literalsLike(alike, shape, input.sql));
     }
+    const known = context.answers.get(input.sql);
+    if (known !== undefined) return known;
     const { analysis, dependsOnNames, edits } = buildAnalysis(input, context.world, context.basis);
     if (dependsOnNames) return analysis;
     remember(context, analysis);
@@ -159,6 +162,7 @@ function contextOf(contexts: Context[], input: AnalyseInput): Context {
   const { catalog, state, mask } = input;
   const context: Context = {
     catalog,
+    state,
     searchPath: [...state.searchPath],
     database: state.database,
     maskKey: mask.key,
@@ -176,8 +180,11 @@ function contextOf(contexts: Context[], input: AnalyseInput): Context {
 
 function isFor(context: Context, { catalog, state, mask }: AnalyseInput): boolean {
   if (context.catalog !== catalog || context.maskKey !== mask.key || context.maskActive !== mask.active) return false;
+  if (context.state === state) return true;
   if (context.database !== state.database || context.searchPath.length !== state.searchPath.length) return false;
-  return context.searchPath.every((schema, index) => schema === state.searchPath[index]);
+  if (!context.searchPath.every((schema, index) => schema === state.searchPath[index])) return false;
+  context.state = state;
+  return true;
 }
 
 const MAX_SHAPES = 1024;

@@ -169,11 +169,16 @@ export class PgSession {
       catalog: this.needsNames && !this.ddlOpen ? this.parts.catalog.current() : null,
       state: this.state,
       mask: mask ?? NO_MASK,
-      prepared: (name) => this.statement(name)?.analysis,
-      // A protocol portal of that name would be what FETCH runs, and nobody judged it as one.
-      cursor: (name) => (this.names.lookup('portal', name, this.segment).type === 'unknown' ? this.cursors.get(name) : undefined),
+      prepared: this.#prepared,
+      cursor: this.#cursor,
     });
   }
+
+  readonly #prepared = (name: string): Analysis | undefined => this.statement(name)?.analysis;
+
+  // A protocol portal of that name would be what FETCH runs, and nobody judged it as one.
+  readonly #cursor = (name: string): Analysis | undefined =>
+    this.names.lookup('portal', name, this.segment).type === 'unknown' ? this.cursors.get(name) : undefined;
 
   /** Text as a recording or an approver may see it: what a detector finds is masked there too. */
   recordedText(text: string): string {

@@ -78,7 +78,9 @@ export class Body {
     if (this.left === 0 || this.buffer[this.end - 1] !== 0) throw new WireError('missing_nul', 'a string does not end its message');
     const nul = this.buffer.indexOf(0, this.position);
     if (nul !== this.end - 1) throw new WireError('embedded_nul', 'bytes follow the NUL that ends a string');
-    return this.cstring();
+    const text = utf8(this.buffer.subarray(this.position, nul));
+    this.position = this.end;
+    return text;
   }
 
   finish(): void {
