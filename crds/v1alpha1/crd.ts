@@ -16,6 +16,7 @@ interface Definition {
   readonly shortName: string;
   readonly spec: TSchema;
   readonly status?: TSchema;
+  readonly unlisted?: true;
 }
 
 export function customResourceDefinition(kind: Kind): JsonObject {
@@ -41,7 +42,7 @@ function definitionObject(definition: Definition, columns: readonly PrinterColum
         plural: definition.plural,
         singular: definition.singular,
         shortNames: [definition.shortName],
-        categories: ['chaperone'],
+        ...(definition.unlisted ? {} : { categories: ['chaperone'] }),
       },
       versions: [
         {

@@ -3,6 +3,8 @@ import { type ApprovalDecisionSpec, approvalDecisionSpec } from './approval-deci
 import { type ApprovalRequestSpec, type ApprovalRequestStatus, approvalRequestSpec, approvalRequestStatus } from './approval-request.ts';
 import type { API_VERSION, ObjectMeta, PrinterColumn } from './kinds.ts';
 import type { TSchema } from './schema.ts';
+import { type SidecarBindingSpec, sidecarBindingSpec } from './sidecar-binding.ts';
+import { type SidecarSliceSpec, sidecarSliceSpec } from './sidecar-slice.ts';
 
 export interface ApprovalRequest {
   readonly apiVersion: typeof API_VERSION;
@@ -19,7 +21,21 @@ export interface ApprovalDecision {
   readonly spec: ApprovalDecisionSpec;
 }
 
-export type InternalKind = (ApprovalRequest | ApprovalDecision)['kind'];
+export interface SidecarSlice {
+  readonly apiVersion: typeof API_VERSION;
+  readonly kind: 'SidecarSlice';
+  readonly metadata: ObjectMeta;
+  readonly spec: SidecarSliceSpec;
+}
+
+export interface SidecarBinding {
+  readonly apiVersion: typeof API_VERSION;
+  readonly kind: 'SidecarBinding';
+  readonly metadata: ObjectMeta;
+  readonly spec: SidecarBindingSpec;
+}
+
+export type InternalKind = (ApprovalRequest | ApprovalDecision | SidecarSlice | SidecarBinding)['kind'];
 
 export interface InternalKindDefinition {
   readonly kind: InternalKind;
@@ -31,6 +47,8 @@ export interface InternalKindDefinition {
   readonly status?: TSchema;
   /** All but Age, which comes last. */
   readonly columns: readonly PrinterColumn[];
+  /** Not in the category `chaperone`: nothing that people look at. */
+  readonly unlisted?: true;
 }
 
 export const INTERNAL_KINDS: { readonly [K in InternalKind]: InternalKindDefinition } = {
@@ -63,5 +81,30 @@ export const INTERNAL_KINDS: { readonly [K in InternalKind]: InternalKindDefinit
       { name: 'Approver', type: 'string', jsonPath: '.spec.approver.subject', description: 'Who decided, as the API server knows them' },
       { name: 'Reason', type: 'string', jsonPath: '.spec.reason', description: 'Why', priority: 1 },
     ],
+  },
+  SidecarSlice: {
+    kind: 'SidecarSlice',
+    plural: 'sidecarslices',
+    singular: 'sidecarslice',
+    shortName: 'chsl',
+    spec: sidecarSliceSpec,
+    columns: [
+      { name: 'Replica', type: 'string', jsonPath: '.spec.replica', description: 'Replica of the operator' },
+      { name: 'Renewed', type: 'date', jsonPath: '.spec.renewedAt', description: 'When the replica last said so' },
+    ],
+    unlisted: true,
+  },
+  SidecarBinding: {
+    kind: 'SidecarBinding',
+    plural: 'sidecarbindings',
+    singular: 'sidecarbinding',
+    shortName: 'chsb',
+    spec: sidecarBindingSpec,
+    columns: [
+      { name: 'Namespace', type: 'string', jsonPath: '.spec.namespace', description: 'Namespace of the pod' },
+      { name: 'Pod', type: 'string', jsonPath: '.spec.pod', description: 'Name of the pod' },
+      { name: 'Restarts', type: 'integer', jsonPath: '.spec.restarts', description: 'Restarts of the sidecar when the key was taken' },
+    ],
+    unlisted: true,
   },
 };
