@@ -56,7 +56,12 @@ export const TABLE: readonly Row[] = [
   { of: 'operator/compile', tree: CONTRACT, packages: [], node: [] },
   // The only importer of a Kubernetes client.
   { of: 'operator/kube', tree: [...CONTRACT], packages: ['@kubernetes/client-node'], node: EVERY_NODE },
-  { of: 'operator/pki', tree: [...CONTRACT], packages: ['@peculiar/x509'], node: [...BYTES, 'crypto'] },
+  {
+    of: 'operator/pki',
+    tree: [...CONTRACT, 'operator/kube'],
+    packages: ['@peculiar/x509', 'reflect-metadata'],
+    node: [...BYTES, 'crypto', 'net'],
+  },
   { of: 'operator/distribute', tree: [...CONTRACT, 'operator'], packages: ['@grpc/grpc-js', '@bufbuild/protobuf'], node: EVERY_NODE },
   {
     of: 'operator/records',
