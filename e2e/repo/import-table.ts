@@ -42,7 +42,7 @@ export const TABLE: readonly Row[] = [
   { of: 'sidecar/approvals', tree: STAGE, packages: [], node: [...BYTES, ...FILES, ...SOCKETS] },
   {
     of: 'sidecar/control',
-    tree: STAGE,
+    tree: [...STAGE, 'sidecar/listener/der.ts'],
     packages: ['@grpc/grpc-js', '@bufbuild/protobuf', '@peculiar/x509'],
     node: [...BYTES, ...FILES, ...SOCKETS],
   },

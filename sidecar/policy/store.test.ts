@@ -137,3 +137,25 @@ test('a resource whose capability is missing denies, the others work', () => {
   assert.equal(store.why(odd).code, 'MissingCapability');
   assert.notEqual(store.resource(key), null);
 });
+
+test('a confirmed version lives on, and comes back from the dead; another one does not', () => {
+  const { store, clock } = setup({ ttlMs: 1000 });
+  assert.equal(store.confirm('none'), false);
+  store.publish(snapshot());
+  const { version } = store;
+  let told = 0;
+  store.onChange(() => told++);
+  clock.nowMs += 900;
+  assert.equal(store.confirm(version), true);
+  clock.nowMs += 900;
+  assert.equal(store.stale, false);
+  assert.equal(told, 0);
+  assert.equal(store.confirm(version.replace(/.$/, 'x')), false);
+  clock.nowMs += 200;
+  assert.equal(store.resource(key), null);
+  assert.equal(store.why(key).code, 'SnapshotStale');
+  assert.equal(store.confirm(version), true);
+  assert.equal(store.resource(key)?.resource.name, 'orders');
+  assert.equal(told, 1);
+  store.close();
+});

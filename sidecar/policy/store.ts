@@ -13,6 +13,8 @@ export interface PublishablePolicyStore extends PolicyStore {
   readonly stale: boolean;
   /** Takes a snapshot as it was read (any JSON value). A refused one changes nothing: the last good one stays. Never throws. */
   publish(snapshot: unknown): PublishResult;
+  /** This version still holds: its TTL begins again. False, and nothing else, where another one is in force. */
+  confirm(version: string): boolean;
   close(): void;
 }
 
@@ -60,6 +62,13 @@ export function createPolicyStore(options: PolicyStoreOptions): PublishablePolic
     timer.unref();
   };
 
+  const renew = (changed: boolean) => {
+    const wasStale = isStale();
+    publishedAt = options.now();
+    startTtl();
+    if (changed || wasStale) tell();
+  };
+
   const accept = (value: unknown): PublishResult => {
     const loaded = loadSnapshot(value, options.capabilities);
     if (!loaded.ok) return refused('Malformed', loaded.problems.map(problemText));
@@ -76,10 +85,7 @@ export function createPolicyStore(options: PolicyStoreOptions): PublishablePolic
       current = { snapshot, version, policies, missing: missingCapabilities(snapshot, options.capabilities) };
       highWater = raised(highWater, snapshot.sources);
     }
-    const wasStale = isStale();
-    publishedAt = options.now();
-    startTtl();
-    if (changed || wasStale) tell();
+    renew(changed);
     return { ok: true, version, changed, problems: loaded.problems.map(problemText) };
   };
 
@@ -114,6 +120,11 @@ export function createPolicyStore(options: PolicyStoreOptions): PublishablePolic
       } catch {
         return refused('InternalError', ['the snapshot could not be loaded']);
       }
+    },
+    confirm(version) {
+      if (version !== current?.version) return false;
+      renew(false);
+      return true;
     },
     close() {
       clearTimeout(timer);

@@ -1,0 +1,187 @@
+/** The services behind mTLS: ADS, and what a sidecar asks for beside it. */
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { type Server, status } from '@grpc/grpc-js';
+import {
+  type ApprovalCall,
+  type ApprovalStateSchema,
+  type CountersignRequest,
+  type CountersignResponseSchema,
+  type RecordingSlotsRequest,
+  type RecordingSlotsResponseSchema,
+  type ReportRequest,
+  type SecretsUpdateSchema,
+  Sidecar,
+} from '#crds/gen/chaperone/v1/sidecar_pb.js';
+import { AggregatedDiscoveryService } from '#crds/gen/envoy/service/discovery/v3/ads_pb.js';
+import { type AdsStream, createAdsStream } from './ads-stream.ts';
+import type { AckBoardWriter } from './board.ts';
+import type { SidecarPeer } from './peer.ts';
+import type { Caller, Peers } from './peers.ts';
+import { createRateLimiter, type RateLimit } from './rate.ts';
+import { type Call, CallError, peerCertificateOf, type Sink, serializer, serveDuplex, serveStream, serveUnary } from './rpc.ts';
+import type { Log, PodEvents, SnapshotSource } from './sources.ts';
+import { createStreams, type OpenStream } from './streams.ts';
+
+/** What the other parts of the operator answer. A part that is not there answers UNIMPLEMENTED. An error that is no CallError says nothing but INTERNAL. */
+export interface ControlHandlers {
+  readonly approvals?: (
+    peer: SidecarPeer,
+    send: (state: MessageInitShape<typeof ApprovalStateSchema>) => void,
+  ) => { call(message: ApprovalCall): void; end(): void };
+  readonly slots?: (peer: SidecarPeer, request: RecordingSlotsRequest) => Promise<MessageInitShape<typeof RecordingSlotsResponseSchema>>;
+  readonly countersign?: (peer: SidecarPeer, request: CountersignRequest) => Promise<MessageInitShape<typeof CountersignResponseSchema>>;
+  /** Sends until the sink has ended. */
+  readonly secrets?: (peer: SidecarPeer, sink: Sink<MessageInitShape<typeof SecretsUpdateSchema>>) => void;
+  readonly report?: (peer: SidecarPeer, request: ReportRequest) => void;
+}
+
+export interface ControlOptions {
+  readonly peers: Peers;
+  readonly snapshots: SnapshotSource;
+  /** Whether what this replica knows of the cluster is up to date. */
+  readonly fresh: () => boolean;
+  readonly board: AckBoardWriter;
+  readonly handlers: ControlHandlers;
+  readonly events: PodEvents;
+  readonly log: Log;
+  readonly now: () => number;
+  /** Between two heartbeats of a stream. */
+  readonly heartbeatMs?: number;
+  /** How often open streams are looked at: pod, key, certificate. */
+  readonly reviewMs?: number;
+  readonly ackTimeoutMs?: number;
+  /** Unary calls of one sidecar. */
+  readonly rate?: RateLimit;
+}
+
+export interface ControlServices {
+  /** Ends all streams: the sidecars go to another replica. */
+  close(): void;
+}
+
+const HEARTBEAT_MS = 30_000;
+const REVIEW_MS = 15_000;
+const ACK_TIMEOUT_MS = 30_000;
+const RATE: RateLimit = { perSecond: 20, burst: 200 };
+
+interface AdsEntry extends OpenStream {
+  readonly ads: AdsStream;
+}
+
+export function addControlServices(server: Server, options: ControlOptions): ControlServices {
+  const { peers, handlers } = options;
+  const ads = createStreams<AdsEntry>();
+  const others = { secrets: createStreams<OpenStream>(), approvals: createStreams<OpenStream>() };
+  const limiter = createRateLimiter(options.rate ?? RATE, () => performance.now());
+
+  const callerOf = async (call: Call): Promise<Caller> => {
+    const caller = await peers.verify(peerCertificateOf(call));
+    if (!limiter.take(caller.peer.podUid)) throw new CallError(status.RESOURCE_EXHAUSTED, 'too many calls');
+    return caller;
+  };
+  const open = (streams: ReturnType<typeof createStreams<OpenStream>>, caller: Caller, sink: Sink<never>): void => {
+    const stream = { caller, end: (error: CallError) => sink.end(error) };
+    streams.add(stream);
+    sink.ended.addEventListener('abort', () => streams.remove(stream), { once: true });
+  };
+
+  serveDuplex(
+    server,
+    AggregatedDiscoveryService.method.streamAggregatedResources,
+    async (sink: Sink<Buffer>, call) => {
+      const caller = await callerOf(call);
+      const entry = adsEntry(options, caller, sink);
+      ads.add(entry);
+      const closed = () => {
+        entry.ads.close();
+        if (ads.remove(entry)) options.board.closed(caller.peer.podUid);
+      };
+      if (sink.ended.aborted) closed();
+      else sink.ended.addEventListener('abort', closed, { once: true });
+      return (request) => entry.ads.receive(request);
+    },
+    (bytes) => bytes,
+  );
+  serveStream(server, Sidecar.method.watchSecrets, async (_request, sink, call) => {
+    if (handlers.secrets === undefined) throw new CallError(status.UNIMPLEMENTED, 'no Secrets here');
+    const caller = await callerOf(call);
+    open(others.secrets, caller, sink);
+    handlers.secrets(caller.peer, sink);
+  });
+  serveDuplex(
+    server,
+    Sidecar.method.approvals,
+    async (sink: Sink<MessageInitShape<typeof ApprovalStateSchema>>, call) => {
+      if (handlers.approvals === undefined) throw new CallError(status.UNIMPLEMENTED, 'no approvals here');
+      const caller = await callerOf(call);
+      open(others.approvals, caller, sink);
+      const stream = handlers.approvals(caller.peer, (state) => sink.send(state));
+      if (sink.ended.aborted) stream.end();
+      else sink.ended.addEventListener('abort', () => stream.end(), { once: true });
+      return (message) => stream.call(message);
+    },
+    serializer(Sidecar.method.approvals),
+  );
+  serveUnary(server, Sidecar.method.recordingSlots, async (request, call) => {
+    if (handlers.slots === undefined) throw new CallError(status.UNIMPLEMENTED, 'no bucket is configured');
+    return handlers.slots((await callerOf(call)).peer, request);
+  });
+  serveUnary(server, Sidecar.method.countersign, async (request, call) => {
+    if (handlers.countersign === undefined) throw new CallError(status.UNIMPLEMENTED, 'no bucket is configured');
+    return handlers.countersign((await callerOf(call)).peer, request);
+  });
+  serveUnary(server, Sidecar.method.report, async (request, call) => {
+    const { peer } = await callerOf(call);
+    options.board.reported(peer.podUid, request.restartRequiredFor);
+    handlers.report?.(peer, request);
+    return {};
+  });
+
+  const stopListening = options.snapshots.onChange(({ namespace, serviceAccount }) => {
+    for (const { caller, ads: stream } of ads.all()) {
+      if (caller.peer.namespace === namespace && caller.peer.serviceAccount === serviceAccount) stream.update();
+    }
+  });
+  const heartbeat = setInterval(() => {
+    for (const entry of ads.all()) entry.ads.heartbeat();
+  }, options.heartbeatMs ?? HEARTBEAT_MS);
+  const review = setInterval(() => {
+    for (const streams of [ads, others.secrets, others.approvals]) void streams.review(peers);
+  }, options.reviewMs ?? REVIEW_MS);
+  return {
+    close() {
+      stopListening();
+      clearInterval(heartbeat);
+      clearInterval(review);
+      const gone = new CallError(status.UNAVAILABLE, 'this replica is going down');
+      for (const streams of [ads, others.secrets, others.approvals]) streams.endAll(gone);
+    },
+  };
+}
+
+function adsEntry(options: ControlOptions, caller: Caller, sink: Sink<Buffer>): AdsEntry {
+  const { snapshots, board, events, log } = options;
+  const { peer } = caller;
+  const { namespace, serviceAccount, pod, podUid } = peer;
+  const about = { namespace, pod, podUid };
+  const ads = createAdsStream({
+    name: `${namespace}/${serviceAccount}`,
+    current: () => snapshots.current({ namespace, serviceAccount }),
+    fresh: options.fresh,
+    send: (bytes) => sink.send(bytes),
+    end: (error) => sink.end(error),
+    ackTimeoutMs: options.ackTimeoutMs ?? ACK_TIMEOUT_MS,
+    onSubscribed: (sidecarVersion, version) => {
+      log.info({ ...about, sidecarVersion, version }, 'a sidecar subscribed');
+      board.opened(peer, sidecarVersion, options.now(), version);
+    },
+    onAck: (version) => board.acked(podUid, version),
+    onNack: (version, problems) => {
+      log.warn({ ...about, version, problems }, 'a sidecar refused a snapshot');
+      board.refused(podUid, version, problems);
+      events.emit('SnapshotRejected', { namespace, name: pod, uid: podUid }, `${version}: ${problems.join('; ')}`);
+    },
+    onForeignName: (names) => log.warn({ ...about, names: names.slice(0, 5) }, 'a sidecar asked for the snapshot of another workload'),
+  });
+  return { caller, ads, end: (error) => sink.end(error) };
+}

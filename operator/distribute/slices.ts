@@ -1,0 +1,152 @@
+/** The board of this replica as SidecarSlices in the cluster, and the sum of all replicas' slices for the leader. */
+import { API_VERSION, GROUP, VERSION } from '#crds/v1alpha1/kinds.ts';
+import { MAX_SIDECARS_PER_SLICE, type SidecarSliceSpec } from '#crds/v1alpha1/sidecar-slice.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { isKubeError } from '../kube/error.ts';
+import type { KubeObject, OwnerReference, ResourceRef } from '../kube/resource.ts';
+import type { AckBoard, ConnectedSidecar } from './board.ts';
+import type { Log } from './sources.ts';
+
+export const SIDECAR_SLICES: ResourceRef = {
+  group: GROUP,
+  version: VERSION,
+  plural: 'sidecarslices',
+  kind: 'SidecarSlice',
+  namespaced: true,
+};
+
+export interface SidecarSliceObject extends KubeObject {
+  readonly spec: SidecarSliceSpec;
+}
+
+export type SliceEntry = SidecarSliceSpec['sidecars'][number];
+
+export interface SlicePublisherOptions {
+  readonly kube: Pick<KubeClient, 'apply' | 'delete' | 'list'>;
+  readonly namespace: string;
+  /** Name of this replica's pod. */
+  readonly replica: string;
+  /** The replica's pod, so that its slices go with it; null where it is no pod. */
+  readonly owner: Pick<OwnerReference, 'name' | 'uid'> | null;
+  readonly board: AckBoard;
+  readonly log: Log;
+  readonly now: () => number;
+  /** Between two writes. */
+  readonly minIntervalMs?: number;
+  readonly renewMs?: number;
+}
+
+export interface SlicePublisher {
+  /** Writes what is not written yet. */
+  flush(): Promise<void>;
+  /** Removes this replica's slices. */
+  stop(): Promise<void>;
+}
+
+const MIN_INTERVAL_MS = 500;
+const RENEW_MS = 30_000;
+/** Four times `RENEW_MS`. */
+export const SLICE_EXPIRES_MS = 120_000;
+const MANAGER = 'chaperone-slices';
+
+export function startSlicePublisher(options: SlicePublisherOptions): SlicePublisher {
+  const { kube, namespace, replica, owner, board, log, now, minIntervalMs = MIN_INTERVAL_MS, renewMs = RENEW_MS } = options;
+  let generation = 0;
+  let written = 0;
+  let slices = 0;
+  let lastAt = Number.NEGATIVE_INFINITY;
+  let timer: NodeJS.Timeout | undefined;
+  let working: Promise<void> = Promise.resolve();
+  let stopped = false;
+  const nameOf = (index: number) => `${replica}-${index}`;
+
+  const write = async () => {
+    const current = generation;
+    lastAt = performance.now();
+    const all = board.all().map(entryOf);
+    const parts = Math.max(1, Math.ceil(all.length / MAX_SIDECARS_PER_SLICE));
+    for (let index = 0; index < parts; index++) {
+      const sidecars = all.slice(index * MAX_SIDECARS_PER_SLICE, (index + 1) * MAX_SIDECARS_PER_SLICE);
+      const spec: SidecarSliceSpec = { replica, renewedAt: new Date(now()).toISOString(), generation: current, sidecars };
+      const ownerReferences = owner === null ? {} : { ownerReferences: [{ apiVersion: 'v1', kind: 'Pod', ...owner }] };
+      const object = {
+        apiVersion: API_VERSION,
+        kind: 'SidecarSlice',
+        metadata: { namespace, name: nameOf(index), ...ownerReferences },
+        spec,
+      };
+      await kube.apply<SidecarSliceObject>(SIDECAR_SLICES, object, { force: true, fieldManager: MANAGER });
+    }
+    for (let index = parts; index < slices; index++) await remove(nameOf(index));
+    slices = parts;
+    written = current;
+  };
+  const remove = async (name: string) => {
+    try {
+      await kube.delete(SIDECAR_SLICES, { namespace, name });
+    } catch (error: unknown) {
+      if (!isKubeError(error, 'NotFound')) throw error;
+    }
+  };
+  const attempt = () => {
+    working = working.then(write).then(
+      () => plan(written === generation ? renewMs : minIntervalMs),
+      (error: unknown) => {
+        log.warn({ error: error instanceof Error ? error.message : 'unknown' }, 'the slice of this replica could not be written');
+        plan(Math.max(minIntervalMs, 2000));
+      },
+    );
+    return working;
+  };
+  const plan = (afterMs: number) => {
+    clearTimeout(timer);
+    if (!stopped) timer = setTimeout(() => void attempt(), afterMs).unref();
+  };
+
+  const forget = board.onChange(() => {
+    generation++;
+    plan(Math.max(0, lastAt + minIntervalMs - performance.now()));
+  });
+  plan(0);
+  return {
+    async flush() {
+      clearTimeout(timer);
+      await attempt();
+    },
+    async stop() {
+      stopped = true;
+      clearTimeout(timer);
+      forget();
+      await working;
+      for (let index = 0; index < slices; index++) await remove(nameOf(index)).catch(() => {});
+    },
+  };
+}
+
+function entryOf({ peer, sidecarVersion, connectedAtMs, acked, refused, restartRequiredFor }: ConnectedSidecar): SliceEntry {
+  const { podUid, namespace, pod, serviceAccount } = peer;
+  return {
+    podUid,
+    namespace,
+    pod,
+    serviceAccount,
+    sidecarVersion,
+    connectedAt: new Date(connectedAtMs).toISOString(),
+    ...(acked === null ? {} : { acked }),
+    ...(refused === null ? {} : { refused: { version: refused.version, problems: [...refused.problems] } }),
+    ...(restartRequiredFor.length === 0 ? {} : { restartRequiredFor: [...restartRequiredFor] }),
+  };
+}
+
+/** One entry for each pod that is connected somewhere: the newest connection's. Slices of replicas that are gone count for nothing. */
+export function sumSlices(slices: Iterable<SidecarSliceObject>, nowMs: number): ReadonlyMap<string, SliceEntry> {
+  const sum = new Map<string, SliceEntry>();
+  for (const { spec } of slices) {
+    if (!(nowMs - Date.parse(spec.renewedAt) < SLICE_EXPIRES_MS)) continue;
+    for (const entry of spec.sidecars) {
+      const known = sum.get(entry.podUid);
+      if (known === undefined || Date.parse(known.connectedAt) < Date.parse(entry.connectedAt)) sum.set(entry.podUid, entry);
+    }
+  }
+  return sum;
+}
