@@ -18,12 +18,23 @@ interface SessionsFlags {
   readonly session?: string;
   readonly publicKey: readonly string[];
   readonly expectHead?: string;
+  readonly bucket?: string;
+  readonly endpoint?: string;
+  readonly region?: string;
+  readonly ca: readonly string[];
 }
+
+type Where = Pick<SessionsFlags, 'state' | 'output' | 'bucket' | 'endpoint' | 'region'>;
 
 type MakeCommand = (name: string, description: string, examples: readonly string[], parent: Command) => Command;
 
 /** The recordings of a state folder, or of a copy of its `recordings`. */
-export function addSessions(make: MakeCommand, program: Command, io: Io, done: (code: number) => void): void {
+export function addSessions(makeOne: MakeCommand, program: Command, io: Io, done: (code: number) => void): void {
+  const make: MakeCommand = (...about) =>
+    makeOne(...about)
+      .option('--bucket <url>', 's3://BUCKET/PREFIX in place of a folder; credentials as the AWS SDK finds them')
+      .option('--endpoint <url>', 'of an S3-compatible server')
+      .option('--region <name>', 'of the bucket');
   const sessions = program.command('sessions').description('Recorded sessions: ls, show, replay, verify');
   make('ls', 'List sessions', ['sessions ls', 'sessions ls --resource shop-db --since 2026-11-01 -o json'], sessions)
     .option('--namespace <name>', 'of this namespace')
@@ -41,17 +52,28 @@ export function addSessions(make: MakeCommand, program: Command, io: Io, done: (
   make(
     'verify',
     'Check that nothing was changed, removed or added; works offline with the public key',
-    ['sessions verify', 'sessions verify --state copy --public-key recording.pub.pem'],
+    [
+      'sessions verify',
+      'sessions verify --state copy --public-key recording.pub.pem',
+      'sessions verify --bucket s3://recordings/prod --ca ca.crt',
+    ],
     sessions,
   )
     .option('--session <id>', 'only this session, and all ledgers')
     .option('--public-key <file>', 'PEM (repeatable); default: the one of the state folder', collect, [])
+    .option(
+      '--ca <file>',
+      'PEM (repeatable): the authority of a cluster, for certificates of recorders and countersigned heads',
+      collect,
+      [],
+    )
     .option('--expect-head <hash>', 'hash that the ledger had at an earlier time: proves that nothing since was cut off')
-    .action(async ({ session, publicKey, expectHead, ...flags }: SessionsFlags) =>
+    .action(async ({ session, publicKey, expectHead, ca, ...flags }: SessionsFlags) =>
       done(
         await verifyRecordings({
           ...common(flags, io),
           publicKeys: publicKey,
+          authorities: ca,
           ...(session === undefined ? {} : { session }),
           ...(expectHead === undefined ? {} : { expectHead }),
         }),
@@ -59,8 +81,10 @@ export function addSessions(make: MakeCommand, program: Command, io: Io, done: (
     );
 }
 
-function common(flags: Pick<SessionsFlags, 'state' | 'output'>, io: Io): SessionsOptions {
-  return { dir: flags.state, output: flags.output, stdout: io.stdout, stderr: io.stderr, color: io.color.stdout };
+function common({ state, output, bucket, endpoint, region }: Where, io: Io): SessionsOptions {
+  const base = { dir: state, output, stdout: io.stdout, stderr: io.stderr, color: io.color.stdout };
+  if (bucket === undefined) return base;
+  return { ...base, bucket: { url: bucket, ...(endpoint === undefined ? {} : { endpoint }), ...(region === undefined ? {} : { region }) } };
 }
 
 function filters({ namespace, resource, since }: SessionsFlags) {

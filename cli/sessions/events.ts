@@ -1,19 +1,20 @@
 import type { StartEvent } from '#crds/record/event.ts';
 import { readEvents, type StoredEvent, takeApart } from '#crds/record/segment.ts';
 import { nodePlatform } from '#sidecar/record/platform.ts';
-import { openFolder, type StoredSession } from './folder.ts';
+import { openStored, type SessionsOptions } from './options.ts';
+import type { StoredSession } from './stored.ts';
 
 const PLATFORM = nodePlatform(new Map());
 
 /** Events of a session in their order, as they are stored; verifies nothing. What can't be read is left out: `verify` names it. */
-export function* eventsOf(session: StoredSession): Generator<StoredEvent> {
+export async function* eventsOf(session: StoredSession): AsyncGenerator<StoredEvent> {
   const bySegment = [...session.segments].sort((a, b) => a.segment - b.segment || (a.state === 'sealed' ? -1 : 1));
   let last = 0;
   for (const stored of bySegment) {
     // An open file beside a sealed one is its copy.
     if (stored.segment === last) continue;
     last = stored.segment;
-    const bytes = stored.read();
+    const bytes = await stored.read();
     const body = typeof bytes === 'string' ? null : takeApart(bytes, stored.state, PLATFORM).body;
     for (const line of readEvents(body ?? new Uint8Array())) {
       if (line.type === 'event') yield line.event;
@@ -38,21 +39,21 @@ export interface SessionSummary {
 }
 
 /** Null where there is no start event of the shape that a recorder writes. */
-export function summaryOf(session: StoredSession): SessionSummary | null {
+export async function summaryOf(session: StoredSession): Promise<SessionSummary | null> {
   try {
-    return summarise(session);
+    return await summarise(session);
   } catch {
     return null;
   }
 }
 
-function summarise(session: StoredSession): SessionSummary | null {
+async function summarise(session: StoredSession): Promise<SessionSummary | null> {
   let start: StartEvent | null = null;
   let last = '';
   let ended: string | null = null;
   let maskedValues = 0;
   const actions = { allowed: 0, denied: 0, held: 0 };
-  for (const event of eventsOf(session)) {
+  for await (const event of eventsOf(session)) {
     last = event.time;
     if (event.type === 'start') start = event;
     if (event.type === 'end') ended = event.reason;
@@ -86,13 +87,14 @@ export type Found =
   | { readonly type: 'many'; readonly message: string };
 
 /** The one session whose ID begins with `prefix`. */
-export function findSession(dir: string, prefix: string): Found {
+export async function findSession(options: SessionsOptions, prefix: string): Promise<Found> {
   if (!/^[0-9a-f-]{4,36}$/i.test(prefix))
     return { type: 'short', message: `${JSON.stringify(prefix)} is not a session: give its ID, or at least the first 4 characters of it` };
   try {
-    const found = openFolder(dir).sessions.filter((session) => session.place.session.startsWith(prefix.toLowerCase()));
+    const { where, sessions } = await openStored(options);
+    const found = sessions.filter((session) => session.place.session.startsWith(prefix.toLowerCase()));
     const [session] = found;
-    if (session === undefined) return { type: 'none', message: `there is no session ${prefix} in ${dir}` };
+    if (session === undefined) return { type: 'none', message: `there is no session ${prefix} in ${where}` };
     if (found.length > 1)
       return {
         type: 'many',

@@ -1,7 +1,9 @@
 import { messageOf, type SessionSummary, summaryOf } from './events.ts';
-import { openFolder } from './folder.ts';
-import type { ListOptions } from './options.ts';
+import { inOrder } from './in-order.ts';
+import { type ListOptions, openStored } from './options.ts';
 import { table } from './table.ts';
+
+const SUMMARIES_AT_ONCE = 8;
 
 /** Prints a line per session, the oldest first. */
 export async function listSessions(options: ListOptions): Promise<number> {
@@ -11,8 +13,8 @@ export async function listSessions(options: ListOptions): Promise<number> {
     return 2;
   }
   try {
-    const sessions = openFolder(options.dir)
-      .sessions.map(summaryOf)
+    const { sessions: stored } = await openStored(options);
+    const sessions = (await inOrder(stored, SUMMARIES_AT_ONCE, summaryOf))
       .filter((session) => session !== null)
       .filter((session) => options.namespace === undefined || session.namespace === options.namespace)
       .filter((session) => options.resource === undefined || session.resource === options.resource)

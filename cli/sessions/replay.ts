@@ -14,12 +14,12 @@ export async function replaySession(options: ReplayOptions): Promise<number> {
     options.stderr.write('--speed takes 0 (do not wait), 1 (as it happened), or any other factor above 0\n');
     return 2;
   }
-  const found = findSession(options.dir, options.session);
+  const found = await findSession(options, options.session);
   if (found.type !== 'one') return refuse(options, found);
   const paint = painter(options.color);
   let started: number | null = null;
   let before: number | null = null;
-  for (const event of eventsOf(found.session)) {
+  for await (const event of eventsOf(found.session)) {
     const time = Date.parse(event.time);
     started ??= time;
     if (speed > 0 && before !== null) await pause((time - before) / speed, options);

@@ -5,12 +5,12 @@ import { painter } from './table.ts';
 
 /** Prints all events of one session: a JSON array, or as `replay` does without waiting, after a summary. */
 export async function showSession(options: ShowOptions): Promise<number> {
-  const found = findSession(options.dir, options.session);
+  const found = await findSession(options, options.session);
   if (found.type !== 'one') return refuse(options, found);
   const { session } = found;
-  const events = [...eventsOf(session)];
+  const events = await Array.fromAsync(eventsOf(session));
   if (options.output === 'json') {
-    options.stdout.write(`${JSON.stringify({ summary: summaryOf(session), events }, null, 2)}\n`);
+    options.stdout.write(`${JSON.stringify({ summary: await summaryOf(session), events }, null, 2)}\n`);
     return 0;
   }
   const paint = painter(options.color);

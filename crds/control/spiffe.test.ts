@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseSpiffeId, spiffeId } from './spiffe.ts';
+import { isRecordingAuthorityId, parseSpiffeId, recordingAuthorityId, spiffeId } from './spiffe.ts';
 
 const IDENTITY = {
   trustDomain: 'cluster.local',
@@ -25,4 +25,11 @@ test('what is not such an identity is none', () => {
   ]) {
     assert.equal(parseSpiffeId(bad), null, bad);
   }
+});
+
+test('the recording authority is no sidecar, and no sidecar is the authority', () => {
+  const authority = recordingAuthorityId('cluster.local');
+  assert.equal(isRecordingAuthorityId(authority), true);
+  assert.equal(parseSpiffeId(authority), null);
+  assert.equal(isRecordingAuthorityId(spiffeId(IDENTITY)), false);
 });

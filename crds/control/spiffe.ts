@@ -19,3 +19,14 @@ export function parseSpiffeId(text: string): SidecarIdentity | null {
   if (trustDomain === undefined || namespace === undefined || serviceAccount === undefined || podUid === undefined) return null;
   return { trustDomain, namespace, serviceAccount, podUid };
 }
+
+const AUTHORITY = /^spiffe:\/\/([a-z0-9.-]{1,253})\/recording-authority$/;
+
+/** In the certificate of the key by which the operator countersigns recorders' heads. No sidecar is ever given it. */
+export function recordingAuthorityId(trustDomain: string): string {
+  return `spiffe://${trustDomain}/recording-authority`;
+}
+
+export function isRecordingAuthorityId(text: string): boolean {
+  return AUTHORITY.test(text);
+}

@@ -39,6 +39,14 @@ export const FINDING_CODES = [
   'LedgerTorn',
   'LedgerOpen',
   'LedgerHeadMissing',
+  'CertificateInvalid',
+  'CertificateExpired',
+  'HeadInvalid',
+  'HeadNotInLedger',
+  'RecorderGap',
+  'SessionTailMissing',
+  'ObjectOverwritten',
+  'ObjectDeleted',
   'CompletenessNotProven',
 ] as const;
 export type FindingCode = (typeof FINDING_CODES)[number];
@@ -59,6 +67,24 @@ export interface Finding {
   readonly entry?: number;
 }
 
+/** Whose key a chain of certificates proves. */
+export type KeyOwner =
+  | { readonly type: 'recorder'; readonly namespace: string; readonly serviceAccount: string; readonly podUid: string }
+  /** The operator's, for heads. */
+  | { readonly type: 'authority' };
+
+export type Certified =
+  | { readonly type: 'refused'; readonly why: string }
+  | {
+      readonly type: 'certified';
+      readonly owner: KeyOwner;
+      /** RFC 3339 with milliseconds, UTC: the leaf's. */
+      readonly notBefore: string;
+      readonly notAfter: string;
+      /** Ed25519. */
+      verify(message: Uint8Array, signature: Uint8Array): boolean;
+    };
+
 /** What verification needs of the platform. Each may throw: then the bytes that it was given do not verify. */
 export interface Platform {
   /** Lower-case hex. */
@@ -66,6 +92,11 @@ export interface Platform {
   /** Ed25519. False also where no key with this ID was given; `hasKey` tells the two apart. */
   verify(keyId: string, message: Uint8Array, signature: Uint8Array): boolean;
   hasKey(keyId: string): boolean;
+  /**
+   * Whether the chain (PEM, leaf first) leads from this key to an authority that was given; whether it is still valid is the caller's to weigh.
+   * `hasKey` and `verify` know a recorder's key from then on. Absent where no authority was given.
+   */
+  readonly certify?: (certificates: readonly string[], keyId: string) => Certified;
   /** All zstd frames. Throws where the result would be longer than `maxBytes`. */
   decompress(bytes: Uint8Array, maxBytes: number): Uint8Array;
 }

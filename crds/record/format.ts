@@ -4,9 +4,10 @@
  */
 export const FORMAT_VERSION = 1;
 
-/** First bytes of the message that is signed; the two can't be taken for each other. */
+/** First bytes of the message that is signed; none can be taken for another. */
 export const SEGMENT_DOMAIN = 'chaperone.dev/recording/segment/1\n';
 export const LEDGER_DOMAIN = 'chaperone.dev/recording/ledger/1\n';
+export const HEAD_DOMAIN = 'chaperone.dev/recording/head/1\n';
 
 /** Hash that the first entry of a ledger follows. */
 export const NO_HASH = '0'.repeat(64);
@@ -116,10 +117,46 @@ export interface SessionEndEntry extends LedgerBase {
 export interface RecorderEndEntry extends LedgerBase {
   readonly type: 'recorderEnd';
 }
-export type LedgerEntry = RecorderStartEntry | RecoveredEntry | SessionStartEntry | SegmentEntry | SessionEndEntry | RecorderEndEntry;
+/** The chain (PEM, leaf first) that proves the recorder's key: written when it is had, and at each renewal, so that it also shows that the recorder lives. */
+export interface CertificateEntry extends LedgerBase {
+  readonly type: 'certificate';
+  readonly certificates: readonly string[];
+}
+export type LedgerEntry =
+  | RecorderStartEntry
+  | CertificateEntry
+  | RecoveredEntry
+  | SessionStartEntry
+  | SegmentEntry
+  | SessionEndEntry
+  | RecorderEndEntry;
 
 type LedgerStamp = 'v' | 'recorder' | 'entry' | 'previous' | 'time' | 'keyId' | 'signature';
 export type NewLedgerEntry = LedgerEntry extends infer E ? (E extends LedgerBase ? Omit<E, LedgerStamp> : never) : never;
+
+/**
+ * The operator's word, in a bucket, that a recorder's ledger had come to this entry. With 0 entries: that the recorder is of this pod, before anything
+ * of it is stored.
+ */
+export interface HeadStatement {
+  readonly v: typeof FORMAT_VERSION;
+  readonly format: 'chaperone-recording-head';
+  readonly recorder: string;
+  readonly entries: number;
+  /** Hash of the last entry; NO_HASH for none. */
+  readonly head: string;
+  readonly time: string;
+  readonly cluster: string;
+  readonly namespace: string;
+  readonly serviceAccount: string;
+  readonly pod: string;
+  readonly podUid: string;
+  readonly keyId: string;
+  /** Chain of the recording authority's key, PEM, leaf first. */
+  readonly certificates: readonly string[];
+  /** Ed25519, hex; over HEAD_DOMAIN and the stored bytes without this member. */
+  readonly signature: string;
+}
 
 /** Where a session's folder lies, and what its headers must say again. */
 export interface SessionPlace {
@@ -143,9 +180,24 @@ export function ledgerFile(recorder: string): string {
   return `ledger/recorder=${recorder}/ledger.jsonl`;
 }
 
+/** A bucket has the ledger in pieces of whole lines, from 1: one after the other they are `ledger.jsonl`. */
+export function ledgerChunkFile(recorder: string, chunk: number): string {
+  return `ledger/recorder=${recorder}/ledger-${String(chunk).padStart(6, '0')}.jsonl`;
+}
+
+export function headFile(recorder: string, entries: number): string {
+  return `heads/recorder=${recorder}/${String(entries).padStart(12, '0')}.json`;
+}
+
+/** The operator sees by this object that the bucket refuses to store one twice. It says nothing. */
+export const SELF_CHECK_FILE = 'self-check/create-only';
+
 export type StoredFile =
   | { readonly type: 'segment'; readonly place: SessionPlace; readonly segment: number; readonly state: 'open' | 'sealed' }
   | { readonly type: 'ledger'; readonly recorder: string }
+  | { readonly type: 'ledgerChunk'; readonly recorder: string; readonly chunk: number }
+  | { readonly type: 'head'; readonly recorder: string; readonly entries: number }
+  | { readonly type: 'selfCheck' }
   | { readonly type: 'unknown' };
 
 const UUID = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}';
@@ -153,12 +205,18 @@ const LABEL = '[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?';
 const SEGMENT_PATH = new RegExp(
   `^date=(\\d{4}-\\d{2}-\\d{2})/cluster=(${LABEL})/namespace=(${LABEL})/session=(${UUID})/segment-(\\d{6,9})(\\.open\\.jsonl|\\.jsonl\\.zst)$`,
 );
-const LEDGER_PATH = new RegExp(`^ledger/recorder=(${UUID})/ledger\\.jsonl$`);
+const LEDGER_PATH = new RegExp(`^ledger/recorder=(${UUID})/ledger(?:-(\\d{6,9}))?\\.jsonl$`);
+const HEAD_PATH = new RegExp(`^heads/recorder=(${UUID})/(\\d{12})\\.json$`);
 
 /** What a path below the `recordings` folder (with `/`) should hold. Only the one spelling that the recorder writes is known. */
 export function storedFile(path: string): StoredFile {
-  const ledger = LEDGER_PATH.exec(path);
-  if (ledger?.[1] !== undefined) return { type: 'ledger', recorder: ledger[1] };
+  const [, ledger, chunk] = LEDGER_PATH.exec(path) ?? [];
+  if (ledger !== undefined && chunk === undefined) return { type: 'ledger', recorder: ledger };
+  if (ledger !== undefined && ledgerChunkFile(ledger, Number(chunk)) === path && Number(chunk) > 0)
+    return { type: 'ledgerChunk', recorder: ledger, chunk: Number(chunk) };
+  const [, recorder, entries] = HEAD_PATH.exec(path) ?? [];
+  if (recorder !== undefined) return { type: 'head', recorder, entries: Number(entries) };
+  if (path === SELF_CHECK_FILE) return { type: 'selfCheck' };
   const [, date, cluster, namespace, session, digits, suffix] = SEGMENT_PATH.exec(path) ?? [];
   if (date === undefined || cluster === undefined || namespace === undefined || session === undefined) return { type: 'unknown' };
   const segment = Number(digits);

@@ -6,11 +6,12 @@ import fc from 'fast-check';
 import { nodePlatform } from '#sidecar/record/platform.ts';
 import { concat, linesOf, utf8 } from './bytes.ts';
 import { FINDING_CODES, type Finding } from './finding.ts';
-import { storedFile } from './format.ts';
+import { headFile, ledgerChunkFile, storedFile } from './format.ts';
 import { sealedLayout, skippableFrame } from './frames.ts';
-import { parseHeader, parseLedgerEntry, parseSeal } from './parse.ts';
+import { parseHead, parseHeader, parseLedgerEntry, parseSeal } from './parse.ts';
 import { MAX_SEGMENT_BYTES, takeApart } from './segment.ts';
 import { verifyLedgers } from './verify-all.ts';
+import { readHeads } from './verify-heads.ts';
 import { verifySession } from './verify-session.ts';
 
 const PLATFORM = nodePlatform(new Map());
@@ -59,14 +60,30 @@ const ENTRY = JSON.stringify({
   keyId: HASH,
   signature: '0'.repeat(128),
 });
+const HEAD = JSON.stringify({
+  v: 1,
+  format: 'chaperone-recording-head',
+  recorder: RECORDER,
+  entries: 1,
+  head: HASH,
+  time: '2026-01-01T00:00:00.000Z',
+  cluster: 'cluster',
+  namespace: 'ci',
+  serviceAccount: 'runner',
+  pod: 'runner-1',
+  podUid: RECORDER,
+  keyId: HASH,
+  certificates: ['x'],
+  signature: '0'.repeat(128),
+});
 const EVENT = `{"v":1,"session":"${PLACE.session}","seq":1,"time":"2026-01-01T00:00:00.000Z","channel":0,"type":"start","resource":null,"hash":"${HASH}"}\n`;
 
 function sealed(body: Uint8Array): Uint8Array {
   return concat(skippableFrame(utf8(HEADER)), body, skippableFrame(utf8(SEAL)));
 }
 
-function verifyOne(bytes: Uint8Array, state: 'open' | 'sealed'): readonly Finding[] {
-  return verifySession(PLACE, [{ file: 'f', segment: 1, state, read: () => bytes }], PLATFORM).findings;
+async function verifyOne(bytes: Uint8Array, state: 'open' | 'sealed'): Promise<readonly Finding[]> {
+  return (await verifySession(PLACE, [{ file: 'f', segment: 1, state, read: async () => bytes }], PLATFORM)).findings;
 }
 
 /** A whole file, with a few bytes replaced, cut out or put in. */
@@ -85,12 +102,14 @@ describe('what a recorder writes is understood', () => {
     assert.equal(parseHeader(utf8(HEADER)).type, 'ok');
     assert.notEqual(parseSeal(utf8(SEAL)), null);
     assert.notEqual(parseLedgerEntry(utf8(ENTRY)), null);
+    assert.notEqual(parseHead(utf8(HEAD)), null);
   });
 
   const headers: readonly (readonly [string, string, string])[] = [
     ['another version', HEADER.replace('"v":1', '"v":2'), 'notSupported'],
     ['an encryption envelope', HEADER.replace('"encryption":null', '"encryption":{"key":"x"}'), 'notSupported'],
-    ['certificates', HEADER.replace('"certificates":[]', '"certificates":["x"]'), 'notSupported'],
+    ['certificates', HEADER.replace('"certificates":[]', '"certificates":["x"]'), 'ok'],
+    ['certificates that are no text', HEADER.replace('"certificates":[]', '"certificates":[1]'), 'invalid'],
     ['a member too many', HEADER.replace('{', '{"x":1,'), 'invalid'],
     ['a member too few', HEADER.replace('"firstSeq":1,', ''), 'invalid'],
     ['a namespace that is a path', HEADER.replace('"shop"', '"../shop"'), 'invalid'],
@@ -112,10 +131,10 @@ describe('garbage is named, and never thrown', () => {
     ['an open segment', 'open', utf8(`${HEADER}\n${EVENT}`)],
   ];
   for (const [name, state, whole] of wholes) {
-    it(`${name}, spoiled`, () => {
-      fc.assert(
-        fc.property(fc.oneof(spoiled(whole), fc.uint8Array({ maxLength: 300 })), (bytes) => {
-          const findings = verifyOne(bytes, state);
+    it(`${name}, spoiled`, async () => {
+      await fc.assert(
+        fc.asyncProperty(fc.oneof(spoiled(whole), fc.uint8Array({ maxLength: 300 })), async (bytes) => {
+          const findings = await verifyOne(bytes, state);
           assert.ok(findings.length > 0);
           for (const finding of findings) assert.ok(FINDING_CODES.includes(finding.code));
         }),
@@ -124,31 +143,50 @@ describe('garbage is named, and never thrown', () => {
     });
   }
 
-  it('a ledger, spoiled', () => {
+  it('a ledger, spoiled', async () => {
     const whole = utf8(`${ENTRY}\n${ENTRY}\n`);
-    fc.assert(
-      fc.property(spoiled(whole), (bytes) => {
-        const { findings } = verifyLedgers([{ file: 'f', recorder: RECORDER, read: () => bytes }], PLATFORM);
+    await fc.assert(
+      fc.asyncProperty(spoiled(whole), async (bytes) => {
+        const { findings } = await verifyLedgers([{ file: 'f', recorder: RECORDER, read: async () => bytes }], PLATFORM);
         for (const finding of findings) assert.ok(FINDING_CODES.includes(finding.code));
       }),
       { numRuns: 500 },
     );
   });
 
-  it('JSON of any shape in place of header, seal, event and entry', () => {
-    fc.assert(
-      fc.property(fc.jsonValue(), (value) => {
+  it('a countersigned head, spoiled, counts for nothing', async () => {
+    const certify = () => ({ type: 'certified', owner: { type: 'authority' }, notBefore: '', notAfter: '9', verify: () => false }) as const;
+    await fc.assert(
+      fc.asyncProperty(fc.oneof(fc.constant(utf8(HEAD)), spoiled(utf8(HEAD))), async (bytes) => {
+        const findings: Finding[] = [];
+        const stored = { file: 'f', recorder: RECORDER, entries: 1, read: async () => bytes };
+        assert.deepEqual(await readHeads([stored], { ...PLATFORM, certify }, findings), []);
+        assert.deepEqual(
+          findings.map((finding) => finding.code),
+          ['HeadInvalid'],
+        );
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('JSON of any shape in place of header, seal, event and entry', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.jsonValue(), async (value) => {
         const bytes = utf8(JSON.stringify(value));
         assert.notEqual(parseHeader(bytes).type, 'ok');
         assert.equal(parseSeal(bytes), null);
         assert.equal(parseLedgerEntry(bytes), null);
-        assert.ok(verifyOne(utf8(`${HEADER}\n${JSON.stringify(value)}\n`), 'open').length > 0);
+        assert.equal(parseHead(bytes), null);
+        assert.ok((await verifyOne(utf8(`${HEADER}\n${JSON.stringify(value)}\n`), 'open')).length > 0);
       }),
       { numRuns: 500 },
     );
   });
 
   it('any path is a file of ours in one spelling only, or unknown', () => {
+    assert.deepEqual(storedFile(ledgerChunkFile(RECORDER, 12)), { type: 'ledgerChunk', recorder: RECORDER, chunk: 12 });
+    assert.deepEqual(storedFile(headFile(RECORDER, 12)), { type: 'head', recorder: RECORDER, entries: 12 });
     assert.equal(
       storedFile('date=2026-01-01/cluster=standalone/namespace=shop/session=00000000-0000-4000-8000-000000000000/segment-000001.jsonl.zst')
         .type,
@@ -160,6 +198,9 @@ describe('garbage is named, and never thrown', () => {
       'date=2026-01-01/cluster=standalone/namespace=../session=00000000-0000-4000-8000-000000000000/segment-000001.jsonl.zst',
       'date=2026-01-01/cluster=standalone/namespace=shop/session=00000000-0000-4000-8000-00000000000A/segment-000001.jsonl.zst',
       'ledger/recorder=00000000-0000-4000-8000-000000000000/ledger.jsonl\n',
+      'ledger/recorder=00000000-0000-4000-8000-000000000000/ledger-000000.jsonl',
+      'ledger/recorder=00000000-0000-4000-8000-000000000000/ledger-0000001.jsonl',
+      'heads/recorder=00000000-0000-4000-8000-000000000000/1.json',
     ]) {
       assert.equal(storedFile(path).type, 'unknown', path);
     }
@@ -176,11 +217,11 @@ describe('garbage is named, and never thrown', () => {
 });
 
 describe('memory is bounded', () => {
-  it('a zstd bomb is refused', () => {
+  it('a zstd bomb is refused', async () => {
     const bomb = zstdCompressSync(Buffer.alloc(MAX_SEGMENT_BYTES + 1));
     assert.ok(bomb.length < 100_000);
     assert.equal(takeApart(sealed(bomb), 'sealed', PLATFORM).body, null);
-    assert.ok(verifyOne(sealed(bomb), 'sealed').some((finding) => finding.code === 'BodyInvalid'));
+    assert.ok((await verifyOne(sealed(bomb), 'sealed')).some((finding) => finding.code === 'BodyInvalid'));
   });
 
   it('so are many frames that are a bomb together', () => {

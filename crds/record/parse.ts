@@ -1,8 +1,10 @@
 import { jsonObject, splitLastMember } from './bytes.ts';
-import { FORMAT_VERSION, isHash, isLabel, isUuid, type LedgerEntry, type Seal, type SegmentHeader } from './format.ts';
+import { FORMAT_VERSION, type HeadStatement, isHash, isLabel, isUuid, type LedgerEntry, type Seal, type SegmentHeader } from './format.ts';
 
 /** Closed: a member too many, or one of another type, and the whole is not understood. */
 type Shape = { readonly [member: string]: (value: unknown) => boolean };
+/** Certificates in a chain. */
+const MAX_CHAIN = 8;
 type Json = { readonly [member: string]: unknown };
 
 const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
@@ -13,6 +15,8 @@ const isText = (value: unknown) => typeof value === 'string' && value.length <= 
 const isSignature = (value: unknown) => typeof value === 'string' && /^[0-9a-f]{128}$/.test(value);
 const isBoolean = (value: unknown) => typeof value === 'boolean';
 const isVersion = (value: unknown) => value === FORMAT_VERSION;
+const isCertificates = (value: unknown) =>
+  Array.isArray(value) && value.length <= MAX_CHAIN && value.every((one) => typeof one === 'string');
 const isHashOrNull = (value: unknown) => value === null || isHash(value);
 
 const ALGORITHMS: Shape = { hash: is('sha256'), signature: is('ed25519'), compression: is('zstd') };
@@ -31,7 +35,7 @@ const HEADER: Shape = {
   recorder: isUuid,
   algorithms: (value) => isObject(value) && fits(value, ALGORITHMS),
   keyId: isHash,
-  certificates: (value) => Array.isArray(value) && value.every((one) => typeof one === 'string'),
+  certificates: isCertificates,
   encryption: (value) => value === null || isObject(value),
 };
 
@@ -64,6 +68,7 @@ const FOUND: Shape = { recorder: isUuid, entries: isPositive, head: isHash };
 
 const ENTRIES: { readonly [type in LedgerEntry['type']]: Shape } = {
   recorderStart: { found: (value) => Array.isArray(value) && value.every((one) => isObject(one) && fits(one, FOUND)) },
+  certificate: { certificates: isCertificates },
   recovered: { sessions: isCount },
   sessionStart: { session: isUuid, date: isDate, cluster: isLabel, namespace: isLabel },
   segment: { session: isUuid, segment: isPositive, sha256: isHash, lastSeq: isPositive },
@@ -71,7 +76,24 @@ const ENTRIES: { readonly [type in LedgerEntry['type']]: Shape } = {
   recorderEnd: {},
 };
 
-/** `version`: it is a header, of a version or with features (certificates, encryption) that this verifier does not know. */
+const HEAD: Shape = {
+  v: isVersion,
+  format: is('chaperone-recording-head'),
+  recorder: isUuid,
+  entries: isCount,
+  head: isHash,
+  time: isTime,
+  cluster: isLabel,
+  namespace: isLabel,
+  serviceAccount: isText,
+  pod: isText,
+  podUid: isText,
+  keyId: isHash,
+  certificates: isCertificates,
+  signature: isSignature,
+};
+
+/** `notSupported`: it is a header, of a version or with a feature (encryption) that this verifier does not know. */
 export type ParsedHeader = { readonly type: 'ok'; readonly header: SegmentHeader } | { readonly type: 'invalid' | 'notSupported' };
 
 export function parseHeader(bytes: Uint8Array): ParsedHeader {
@@ -79,7 +101,7 @@ export function parseHeader(bytes: Uint8Array): ParsedHeader {
   if (json?.['format'] !== 'chaperone-recording') return { type: 'invalid' };
   if (json['v'] !== FORMAT_VERSION) return { type: 'notSupported' };
   if (!fits(json, HEADER)) return { type: 'invalid' };
-  if (json['encryption'] !== null || (json['certificates'] as unknown[]).length > 0) return { type: 'notSupported' };
+  if (json['encryption'] !== null) return { type: 'notSupported' };
   return { type: 'ok', header: json as unknown as SegmentHeader };
 }
 
@@ -100,6 +122,12 @@ export function parseLedgerEntry(line: Uint8Array): Signed<LedgerEntry> | null {
   const split = splitLastMember(line, 'signature', 128);
   if (json === null || split === null || !isEntryType(json['type'])) return null;
   return fits(json, { ...ENTRY, ...ENTRIES[json['type']] }) ? { value: json as unknown as LedgerEntry, body: split.body } : null;
+}
+
+export function parseHead(bytes: Uint8Array): Signed<HeadStatement> | null {
+  const json = jsonObject(bytes);
+  const split = splitLastMember(bytes, 'signature', 128);
+  return json !== null && split !== null && fits(json, HEAD) ? { value: json as unknown as HeadStatement, body: split.body } : null;
 }
 
 function isEntryType(value: unknown): value is LedgerEntry['type'] {

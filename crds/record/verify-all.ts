@@ -1,5 +1,6 @@
 import type { Finding, FindingCode, Platform } from './finding.ts';
-import { type LedgerHead, ledgerFile, type SessionPlace, sessionFolder } from './format.ts';
+import { type HeadStatement, type LedgerHead, ledgerFile, type SessionPlace, sessionFolder } from './format.ts';
+import { compareWithHeads, gaps, readHeads, type StoredHead } from './verify-heads.ts';
 import { type LedgerReport, type SessionAccount, type StoredLedger, verifyLedger } from './verify-ledger.ts';
 import type { SessionReport } from './verify-session.ts';
 
@@ -11,34 +12,50 @@ export interface Ledgers {
   readonly heads: readonly LedgerHead[];
   /** Up to where `expectHead` proves that nothing is missing; null without one, or where it was not found. */
   readonly proven: LedgerHead | null;
+  /** By recorder: the latest head that the operator signed and the ledger has. Up to there nothing is missing. */
+  readonly countersigned: ReadonlyMap<string, HeadStatement>;
+  /** Segments may be stored before the ledger that names them. */
+  readonly lags: boolean;
   readonly findings: readonly Finding[];
 }
 
-/** Verifies each ledger, then that they follow each other. `expectHead` is the hash of an entry that must be there. Never throws. */
-export function verifyLedgers(stored: readonly StoredLedger[], platform: Platform, expectHead?: string): Ledgers {
+export interface LedgerOptions {
+  readonly expectHead?: string;
+  /** Given for a bucket or its copy: what the operator stored there. Ledgers may then lag behind segments, and a pod may be gone for good. */
+  readonly bucket?: { readonly heads: readonly StoredHead[]; readonly nowMs: number };
+}
+
+/** Verifies each ledger, then that they follow each other. `expectHead` is the hash of an entry that must be there. Never rejects. */
+export async function verifyLedgers(stored: readonly StoredLedger[], platform: Platform, options: LedgerOptions = {}): Promise<Ledgers> {
+  const { expectHead, bucket } = options;
   const findings: Finding[] = [];
   const accounts = new Map<string, SessionAccount>();
   const ledgers = new Map<string, LedgerReport>();
   let proven: LedgerHead | null = null;
-  for (const one of stored) {
-    const report = verifyLedger(one, platform, accounts, (hash) => hash === expectHead, findings);
-    ledgers.set(one.recorder, report);
-    for (const [entries, head] of report.wanted) proven = { recorder: one.recorder, entries, head };
+  const heads = bucket === undefined ? [] : await readHeads(bucket.heads, platform, findings);
+  const wanted = new Set(heads.map((head) => head.head));
+  for (const { file, recorder, read } of stored) {
+    const bytes = await read();
+    const isWanted = (hash: string) => hash === expectHead || wanted.has(hash);
+    const report = verifyLedger({ file, recorder, bytes }, platform, accounts, isWanted, findings);
+    ledgers.set(recorder, report);
+    for (const [entries, head] of report.wanted) if (head === expectHead) proven = { recorder, entries, head };
   }
   const found = [...ledgers.values()].flatMap((ledger) => ledger.found);
   for (const head of found) checkFound(head, ledgers, findings);
-  const heads = [...ledgers.values()].map((ledger) => ledger.head).filter((head) => !found.some((one) => one.recorder === head.recorder));
-  for (const head of heads) {
-    if (ledgers.get(head.recorder)?.ended !== true) findings.push(open(head));
-  }
+  const tips = [...ledgers.values()].filter((ledger) => !found.some((one) => one.recorder === ledger.recorder));
+  for (const { head, ended } of tips) if (!ended && bucket === undefined) findings.push(open(head));
+  const countersigned = compareWithHeads(heads, ledgers, findings);
+  if (bucket !== undefined) findings.push(...gaps(tips, countersigned, bucket.nowMs));
   if (ledgers.size === 0) findings.push(finding('LedgerMissing', 'there is no ledger here: nothing tells which sessions there were'));
-  if (expectHead === undefined) {
+  const witnessed = bucket !== undefined && tips.every((ledger) => countersigned.has(ledger.recorder));
+  if (expectHead === undefined && !witnessed) {
     const message =
       'completeness not proven: without --expect-head, sessions that were removed together with the ledger’s last entries are not missed';
     findings.push({ code: 'CompletenessNotProven', severity: 'warning', message });
-  } else if (proven === null)
+  } else if (expectHead !== undefined && proven === null)
     findings.push(finding('LedgerHeadMissing', `no ledger here has the entry ${expectHead}: a ledger was cut, replaced or removed`));
-  return { ledgers, accounts, heads, proven, findings };
+  return { ledgers, accounts, heads: tips.map((ledger) => ledger.head), proven, countersigned, lags: bucket !== undefined, findings };
 }
 
 function checkFound(head: LedgerHead, ledgers: ReadonlyMap<string, LedgerReport>, findings: Finding[]): void {
@@ -86,14 +103,20 @@ function isSettled(recorder: string, ledgers: ReadonlyMap<string, LedgerReport>)
 }
 
 /** Holds what is stored of a session against what the ledgers say of it. */
-export function compareWithLedgers(report: SessionReport, { accounts, ledgers }: Ledgers): readonly Finding[] {
+export function compareWithLedgers(report: SessionReport, { accounts, ledgers, lags }: Ledgers): readonly Finding[] {
   const findings: Finding[] = [];
   const { session } = report.place;
   const say = (code: FindingCode, message: string, more: Partial<Finding> = {}) =>
     findings.push(finding(code, message, { session, ...more }));
   const account = accounts.get(session);
   if (account?.started === null || account === undefined) {
-    say('SessionNotInLedger', 'no ledger here says that this session began: it was put here, or the ledger was changed');
+    const recorders = report.segments.map((segment) => segment.recorder);
+    // What a signature of the recorder proves is all there is: the ledger was to follow, and its pod died or has not come to it.
+    const isAhead = lags && recorders.every((recorder) => recorder !== null && !isSettled(recorder, ledgers));
+    const message = isAhead
+      ? 'the ledger does not yet say that this session began: it is uploaded next, or its pod died'
+      : 'no ledger here says that this session began: it was put here, or the ledger was changed';
+    say('SessionNotInLedger', message, { severity: isAhead ? 'warning' : 'error' });
     return findings;
   }
   const { started } = account;
@@ -117,6 +140,10 @@ export function compareWithLedgers(report: SessionReport, { accounts, ledgers }:
   }
   if (account.ended === null) {
     if (settled) say('SessionEndMissing', 'the session’s recorder is gone, and no ledger says how the session ended');
+    else if (lags) {
+      const message = `the session goes on, or its pod died: what came after event ${report.lastSeq ?? '?'} is not here`;
+      say('SessionTailMissing', message, { severity: 'warning', ...(report.lastSeq === null ? {} : { seq: report.lastSeq }) });
+    }
   } else if (account.ended.segments !== report.segments.length || (report.lastSeq !== null && account.ended.lastSeq !== report.lastSeq))
     say(
       'SessionEndMissing',
@@ -128,11 +155,17 @@ export function compareWithLedgers(report: SessionReport, { accounts, ledgers }:
 }
 
 /** Sessions that a ledger names and of which nothing is stored. */
-export function missingSessions({ accounts }: Ledgers, stored: ReadonlySet<string>): readonly Finding[] {
+export function missingSessions({ accounts, ledgers, lags }: Ledgers, stored: ReadonlySet<string>): readonly Finding[] {
   return [...accounts.values()]
     .filter((account) => !stored.has(account.session) && account.ended?.segments !== 0)
     .map((account) => {
-      const where = account.started === null ? '' : ` (${account.started.date}, namespace ${account.started.namespace})`;
+      const { started } = account;
+      const begun = started !== null && account.ended === null && account.segments.size === 0;
+      if (lags && begun && !isSettled(started.recorder, ledgers)) {
+        const message = 'the session began, and nothing of it is here: its first segment is not sealed yet, or its pod died';
+        return finding('SessionTailMissing', message, { severity: 'warning', session: account.session });
+      }
+      const where = started === null ? '' : ` (${started.date}, namespace ${started.namespace})`;
       return finding('SessionMissing', `the ledger has session ${account.session}${where}, and nothing of it is here`, {
         session: account.session,
       });

@@ -10,13 +10,20 @@ import {
   type SessionStartEntry,
 } from './format.ts';
 import { parseLedgerEntry, type Signed } from './parse.ts';
+import type { StoredBytes } from './verify-segment.ts';
 
 export interface StoredLedger {
   /** Below the `recordings` folder. */
   readonly file: string;
   /** As the path names it. */
   readonly recorder: string;
-  read(): Uint8Array | 'Unreadable' | 'TooLarge';
+  read(): Promise<StoredBytes>;
+}
+
+export interface ReadLedger {
+  readonly file: string;
+  readonly recorder: string;
+  readonly bytes: StoredBytes;
 }
 
 /** One ledger, as far as its entries are what their recorder signed. */
@@ -28,8 +35,19 @@ export interface LedgerReport {
   /** It sealed what the ledgers that it found had left open. */
   readonly recovered: boolean;
   readonly ended: boolean;
+  /** Of the last entry. */
+  readonly lastTime: string | null;
+  /** Whose key signed it, and until when the last certificate is valid; null without one that an authority given here proves. */
+  readonly owner: LedgerOwner | null;
   /** Hash by entry, of those entries that others may refer to: the wanted heads. */
   readonly wanted: ReadonlyMap<number, string>;
+}
+
+export interface LedgerOwner {
+  readonly namespace: string;
+  readonly serviceAccount: string;
+  readonly podUid: string;
+  readonly notAfter: string;
 }
 
 /** What all ledgers together say of one session. */
@@ -49,23 +67,24 @@ export interface LedgerSay {
  * Entries whose signature is wrong are named and count for nothing. Never throws.
  */
 export function verifyLedger(
-  stored: StoredLedger,
+  stored: ReadLedger,
   platform: Platform,
   accounts: Map<string, SessionAccount>,
   isWanted: (hash: string) => boolean,
   findings: Finding[],
 ): LedgerReport {
-  const { file, recorder } = stored;
+  const { file, recorder, bytes } = stored;
   const say: LedgerSay = (code, message, more = {}) => findings.push({ code, severity: 'error', message, file, recorder, ...more });
-  const bytes = stored.read();
   const wanted = new Map<number, string>();
-  let report: LedgerReport = { recorder, head: { recorder, entries: 0, head: NO_HASH }, found: [], recovered: false, ended: false, wanted };
+  const head = { recorder, entries: 0, head: NO_HASH };
+  let report: LedgerReport = { recorder, head, found: [], recovered: false, ended: false, lastTime: null, owner: null, wanted };
   if (typeof bytes === 'string') {
     say(bytes, 'the ledger can’t be read');
     return report;
   }
   let previous = NO_HASH;
   let entry = 0;
+  report = { ...report, owner: certifyLedger(bytes, platform, say) };
   for (const line of linesOf(bytes)) {
     entry += 1;
     if (!line.whole) {
@@ -79,7 +98,7 @@ export function verifyLedger(
     if (parsed === null) say('LedgerEntryInvalid', `entry ${entry} is not one that a recorder writes`, { entry });
     else if (checkEntry(parsed, recorder, entry, previous, platform, say)) {
       if (report.ended) say('LedgerEntryImpossible', `entry ${entry} stands after the recorder’s end`, { entry });
-      report = { ...report, ...told(parsed.value) };
+      report = { ...report, ...told(parsed.value), lastTime: parsed.value.time };
       account(parsed.value, accounts, say);
     }
     if (parsed !== null) entry = parsed.value.entry;
@@ -88,6 +107,27 @@ export function verifyLedger(
     report = { ...report, head: { recorder, entries: entry, head: hash } };
   }
   return report;
+}
+
+/** Before the entries are verified: a ledger begins before it says whose key signs it. A chain needs no other proof than its own. */
+function certifyLedger(bytes: Uint8Array, platform: Platform, say: LedgerSay): LedgerOwner | null {
+  if (platform.certify === undefined) return null;
+  let owner: LedgerOwner | null = null;
+  for (const line of linesOf(bytes)) {
+    const entry = parseLedgerEntry(line.bytes)?.value;
+    if (entry?.type !== 'certificate') continue;
+    const certified = platform.certify(entry.certificates, entry.keyId);
+    const at = { entry: entry.entry };
+    if (certified.type === 'refused') say('CertificateInvalid', `entry ${entry.entry} proves nothing: ${certified.why}`, at);
+    else if (certified.owner.type !== 'recorder') say('CertificateInvalid', `entry ${entry.entry} is not of a recorder’s key`, at);
+    else if (entry.time < certified.notBefore || entry.time > certified.notAfter)
+      say('CertificateInvalid', `entry ${entry.entry} has a certificate that was not valid when it was written`, at);
+    else {
+      const { namespace, serviceAccount, podUid } = certified.owner;
+      owner = { namespace, serviceAccount, podUid, notAfter: certified.notAfter };
+    }
+  }
+  return owner;
 }
 
 function told(entry: LedgerEntry): Partial<LedgerReport> {

@@ -1,15 +1,24 @@
 import { concat, linesOf, unhex, utf8 } from './bytes.ts';
-import type { Finding, FindingCode, Platform } from './finding.ts';
-import { SEGMENT_DOMAIN, type SessionPlace } from './format.ts';
+import type { Finding, FindingCode, KeyOwner, Platform } from './finding.ts';
+import { SEGMENT_DOMAIN, type SegmentHeader, type SessionPlace } from './format.ts';
 import { chainHash, readEvents, type SegmentParts, type StoredEvent, takeApart } from './segment.ts';
 
-export interface StoredSegment {
+/** The stored bytes, or why they can't be had. */
+export type StoredBytes = Uint8Array | 'Unreadable' | 'TooLarge';
+
+export interface SegmentFile {
   /** Below the `recordings` folder. */
   readonly file: string;
   readonly segment: number;
   readonly state: 'open' | 'sealed';
-  /** The stored bytes, or why they can't be had. */
-  read(): Uint8Array | 'Unreadable' | 'TooLarge';
+}
+
+export interface StoredSegment extends SegmentFile {
+  read(): Promise<StoredBytes>;
+}
+
+export interface ReadSegment extends SegmentFile {
+  readonly bytes: StoredBytes;
 }
 
 /** What the events of a session have come to: where the next one must go on. Nulls where nothing before is known. */
@@ -41,16 +50,15 @@ export type Report = (finding: Omit<Finding, 'severity'> & { readonly severity?:
 /** Verifies one stored segment against what came before it. Never throws; reports each thing that is wrong. */
 export function verifySegment(
   place: SessionPlace,
-  stored: StoredSegment,
+  stored: ReadSegment,
   before: ChainState,
   platform: Platform,
   report: Report,
   onEvent?: (event: StoredEvent) => void,
 ): SegmentReport {
-  const { file, segment, state } = stored;
+  const { file, segment, state, bytes } = stored;
   const say: Say = (code, message, more = {}) => report({ code, message, file, session: place.session, segment, ...more });
   const nothing = { segment, file, state, sha256: null, events: 0, recorder: null, after: CHAIN_UNKNOWN };
-  const bytes = stored.read();
   if (typeof bytes === 'string') {
     say(bytes, bytes === 'TooLarge' ? 'the file is longer than any segment can be' : 'the file can’t be read');
     return nothing;
@@ -62,19 +70,54 @@ export function verifySegment(
     return { ...nothing, sha256, after: before };
   }
   const parts = takeApart(bytes, state, platform);
+  const owner = parts.header === null ? null : checkCertificates(parts.header, platform, say);
   checkHeader(place, stored, parts, before, say);
   if (state === 'sealed') checkSeal(parts, before, platform, say);
   if (parts.body === null) {
     if (parts.sealProblem === null && parts.headerProblem === null) say('BodyInvalid', 'the events can’t be read: not zstd, or too long');
     return { ...nothing, sha256, recorder: parts.header?.recorder ?? null, after: { ...CHAIN_UNKNOWN, file: sha256 } };
   }
-  const walked = walk(place, parts, parts.body, state, before, platform, say, onEvent);
+  const watch = (event: StoredEvent) => {
+    if (event.type === 'start' && owner !== null) checkWorkload(event, owner, say);
+    onEvent?.(event);
+  };
+  const walked = walk(place, parts, parts.body, state, before, platform, say, watch);
   return { ...nothing, sha256, recorder: parts.header?.recorder ?? null, events: walked.events, after: { ...walked.after, file: sha256 } };
 }
 
 type Say = (code: FindingCode, message: string, more?: { readonly seq?: number; readonly severity?: Finding['severity'] }) => void;
 
-function checkHeader(place: SessionPlace, stored: StoredSegment, parts: SegmentParts, before: ChainState, say: Say): void {
+/** Null where nothing is proven of whose key it is. */
+function checkCertificates(header: SegmentHeader, platform: Platform, say: Say): Recorder | null {
+  if (header.certificates.length === 0 || platform.certify === undefined) return null;
+  const certified = platform.certify(header.certificates, header.keyId);
+  if (certified.type === 'refused') {
+    say('CertificateInvalid', `the header’s certificates prove nothing: ${certified.why}`);
+    return null;
+  }
+  const { owner, notBefore, notAfter } = certified;
+  if (owner.type !== 'recorder') {
+    say('CertificateInvalid', 'the header’s certificates are not those of a recorder');
+    return null;
+  }
+  if (header.opened < notBefore) say('CertificateInvalid', `the segment was begun before its certificate was valid (${notBefore})`);
+  if (header.opened > notAfter) {
+    const message = `the segment was begun after its certificate had ended (${notAfter}): the recorder could not renew it`;
+    say('CertificateExpired', message, { severity: 'warning' });
+  }
+  return owner;
+}
+
+type Recorder = Extract<KeyOwner, { type: 'recorder' }>;
+
+function checkWorkload(event: StoredEvent & { readonly type: 'start' }, owner: Recorder, say: Say): void {
+  const { namespace, serviceAccount } = event.workload ?? {};
+  if (namespace === owner.namespace && serviceAccount === owner.serviceAccount) return;
+  const message = `the session says that it is of another workload than its recorder’s certificate: ${owner.namespace}/${owner.serviceAccount}`;
+  say('CertificateInvalid', message, { seq: event.seq });
+}
+
+function checkHeader(place: SessionPlace, stored: SegmentFile, parts: SegmentParts, before: ChainState, say: Say): void {
   const { header } = parts;
   if (parts.headerProblem === 'NotSupported')
     say('NotSupported', 'the header asks for a version or a feature that this verifier does not know');
@@ -128,7 +171,7 @@ function walk(
   before: ChainState,
   platform: Platform,
   say: Say,
-  onEvent: ((event: StoredEvent) => void) | undefined,
+  onEvent: (event: StoredEvent) => void,
 ): { readonly events: number; readonly after: ChainState } {
   /** Null after a line that is no event: then the next one's hash can't be checked. */
   let hash: string | null = platform.sha256(parts.headerBytes);
@@ -157,7 +200,7 @@ function walk(
       if (event.type === 'end') ended = String(event.reason);
       seq = event.seq;
       hash = event.hash;
-      onEvent?.(event);
+      onEvent(event);
     }
   }
   const seal = parts.seal?.value;

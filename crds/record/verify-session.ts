@@ -2,7 +2,7 @@ import type { StartEvent } from './event.ts';
 import type { Finding, Platform } from './finding.ts';
 import type { SessionPlace } from './format.ts';
 import type { StoredEvent } from './segment.ts';
-import { CHAIN_START, CHAIN_UNKNOWN, type SegmentReport, type StoredSegment, verifySegment } from './verify-segment.ts';
+import { CHAIN_START, CHAIN_UNKNOWN, type ReadSegment, type SegmentReport, type StoredSegment, verifySegment } from './verify-segment.ts';
 
 export interface SessionReport {
   readonly place: SessionPlace;
@@ -16,15 +16,15 @@ export interface SessionReport {
 }
 
 /**
- * Verifies all that is stored of one session: each segment by itself, then in its order. Reads one segment at a time. Never throws.
+ * Verifies all that is stored of one session: each segment by itself, then in its order. Reads one segment at a time. Never rejects.
  * Whether segments or the whole session were taken away, only the ledger knows: see verify-all.ts.
  */
-export function verifySession(
+export async function verifySession(
   place: SessionPlace,
   stored: readonly StoredSegment[],
   platform: Platform,
   onEvent?: (event: StoredEvent) => void,
-): SessionReport {
+): Promise<SessionReport> {
   const findings: Finding[] = [];
   const segments: SegmentReport[] = [];
   let start: StartEvent | null = null;
@@ -34,7 +34,8 @@ export function verifySession(
     if (event.type === 'start') start ??= event;
     onEvent?.(event);
   };
-  for (const segment of sorted(stored)) {
+  for (const one of sorted(stored)) {
+    const segment = { file: one.file, segment: one.segment, state: one.state, bytes: await one.read() };
     const beside = segments.at(-1);
     if (beside?.segment === segment.segment) {
       checkCopy(place, beside, segment, platform, findings);
@@ -64,7 +65,7 @@ function missing(place: SessionPlace, from: number, to: number): Finding {
 }
 
 /** A recorder that dies between sealing a segment and removing its open file leaves both: then both end at the same hash. */
-function checkCopy(place: SessionPlace, sealed: SegmentReport, open: StoredSegment, platform: Platform, findings: Finding[]): void {
+function checkCopy(place: SessionPlace, sealed: SegmentReport, open: ReadSegment, platform: Platform, findings: Finding[]): void {
   let clean = true;
   const copy = verifySegment(place, open, CHAIN_UNKNOWN, platform, () => {
     clean = false;

@@ -36,7 +36,7 @@ export const TABLE: readonly Row[] = [
   { of: 'sidecar/listener', tree: STAGE, packages: ['koffi'], node: [...BYTES, ...FILES, ...SOCKETS] },
   { of: 'sidecar/identity', tree: STAGE, packages: ['jose'], node: [...BYTES, ...FILES] },
   { of: 'sidecar/decide', tree: STAGE, packages: [], node: [] },
-  { of: 'sidecar/record', tree: STAGE, packages: [], node: [...BYTES, ...FILES, 'sqlite'] },
+  { of: 'sidecar/record', tree: STAGE, packages: [], node: [...BYTES, ...FILES, 'http', 'https', 'sqlite'] },
   { of: 'sidecar/upstream', tree: STAGE, packages: [], node: [...BYTES, ...FILES, ...SOCKETS] },
   { of: 'sidecar/mask', tree: STAGE, packages: ['libpg-query', 're2js'], node: ['buffer', 'crypto'] },
   { of: 'sidecar/approvals', tree: STAGE, packages: [], node: [...BYTES, ...FILES, ...SOCKETS] },

@@ -6,6 +6,7 @@ export const RECORDING_ERROR_CODES = [
   'SessionEnded',
   'SessionExists',
   'InvalidName',
+  'SpoolFull',
   'Closed',
   'Locked',
   'KeyInvalid',

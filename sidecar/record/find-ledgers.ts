@@ -82,8 +82,8 @@ function endedHead(file: string, recorder: string, keys: RecordingKeys): Read | 
 function readUnended(file: string, recorder: string, keys: RecordingKeys, accounts: Map<string, SessionAccount>, log: Log): Read {
   cutTornLine(file, log);
   const findings: Finding[] = [];
-  const stored = { file: ledgerFile(recorder), recorder, read: () => readFileSync(file) };
-  if (readFileSync(file).length === 0) {
+  const stored = { file: ledgerFile(recorder), recorder, bytes: readFileSync(file) };
+  if (stored.bytes.length === 0) {
     rmSync(dirname(file), { recursive: true });
     return { head: { recorder, entries: 0, head: NO_HASH }, settlesEarlier: false };
   }

@@ -10,8 +10,9 @@ import {
 } from 'node:crypto';
 import { chmodSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { keyIdOf } from './certify.ts';
 import { causeOf, RecordingError } from './error.ts';
-import { keyIdOf, type PublicKeys } from './platform.ts';
+import type { PublicKeys } from './platform.ts';
 
 export const PUBLIC_KEY_FILE = 'recording.pub.pem';
 const PRIVATE_KEY_FILE = 'recording.key.pem';

@@ -1,16 +1,13 @@
-import { createPublicKey, hash, type KeyObject, verify } from 'node:crypto';
+import { createPublicKey, hash, type KeyObject, verify, type X509Certificate } from 'node:crypto';
 import { constants, zstdDecompressSync } from 'node:zlib';
 import type { Platform } from '#crds/record/finding.ts';
+import { certifier, keyIdOf } from './certify.ts';
 
 /** Frames that want a larger window than 2^25 bytes are refused: the window is memory, too. */
 const PARAMS = { [constants.ZSTD_d_windowLogMax]: 25 };
 
 /** Public keys by ID (SHA-256 of the SPKI DER, hex). */
 export type PublicKeys = ReadonlyMap<string, KeyObject>;
-
-export function keyIdOf(key: KeyObject): string {
-  return hash('sha256', key.export({ type: 'spki', format: 'der' }), 'hex');
-}
 
 /** All public keys of a PEM text. Throws where there is none, or one that is not Ed25519. */
 export function readPublicKeys(pem: string): PublicKeys {
@@ -25,9 +22,12 @@ export function readPublicKeys(pem: string): PublicKeys {
   );
 }
 
-/** What crds/record needs of Node to verify. */
-export function nodePlatform(keys: PublicKeys): Platform {
+/** What crds/record needs of Node to verify. With authorities it also believes the recorders' keys that they certified. */
+export function nodePlatform(pinned: PublicKeys, authorities?: readonly X509Certificate[]): Platform {
+  const keys = new Map(pinned);
+  const certify = authorities === undefined ? {} : { certify: certifier(authorities, (keyId, key) => keys.set(keyId, key)) };
   return {
+    ...certify,
     sha256: (bytes) => hash('sha256', bytes, 'hex'),
     hasKey: (keyId) => keys.has(keyId),
     verify(keyId, message, signature) {

@@ -7,7 +7,7 @@ import { type SessionPlace, sessionFolder, storedFile } from '#crds/record/forma
 import { MAX_PLAIN_BYTES } from '#crds/record/frames.ts';
 import { readEvents } from '#crds/record/segment.ts';
 import type { SessionAccount } from '#crds/record/verify-ledger.ts';
-import { type StoredSegment, verifySegment } from '#crds/record/verify-segment.ts';
+import { type ReadSegment, verifySegment } from '#crds/record/verify-segment.ts';
 import type { Log } from '../pipeline.ts';
 import { nodePlatform } from './platform.ts';
 import { type Sealer, sealSegment } from './seal.ts';
@@ -60,6 +60,7 @@ async function recoverSession(sealer: Sealer, recordings: string, account: Sessi
   let reached = NOTHING;
   for (const [index, { segment, open, sealed }] of there.entries()) {
     const told = account.segments.has(segment);
+    if (segment > reached.segments + 1) reached = uploadedBefore(account, segment) ?? reached;
     const files = segmentFiles(recordings, place, segment);
     if (open && told) unlinkSync(files.openFile);
     if (open && !told) reached = await finishSegment(sealer, { place, segment, ...files }, reached, index === there.length - 1);
@@ -74,6 +75,12 @@ async function recoverSession(sealer: Sealer, recordings: string, account: Sessi
     lastSeq: reached.seq,
   });
   return true;
+}
+
+/** Segments that were uploaded are not here any more, but for a session's last: of the one before this the ledger knows enough. */
+function uploadedBefore(account: SessionAccount, segment: number): Reached | null {
+  const told = account.segments.get(segment - 1);
+  return told === undefined ? null : { segments: told.segment, seq: told.lastSeq, head: null, file: told.sha256, ended: null };
 }
 
 function segmentsOf(
@@ -160,6 +167,7 @@ async function addLastSegment(sealer: Sealer, recordings: string, place: Session
     previous: reached.head,
     recorder: sealer.ledger.recorder,
     keyId: sealer.keys.keyId,
+    certificates: sealer.certificates(),
     nowMs: sealer.clock(),
   });
   file.append(endBody(sealer, place.session, reached.seq + 1).slice(0, -1));
@@ -180,7 +188,7 @@ function readSealed(
   before: Reached,
   log: Log,
 ): Reached {
-  const stored: StoredSegment = { file, segment, state: 'sealed', read: () => readFileSync(file) };
+  const stored: ReadSegment = { file, segment, state: 'sealed', bytes: readFileSync(file) };
   const findings: string[] = [];
   const chain = { seq: before.seq, hash: before.head, file: before.file, ended: before.ended };
   const { sha256, after } = verifySegment(place, stored, chain, nodePlatform(sealer.keys.publicKeys), (finding) =>

@@ -17,6 +17,8 @@ const HASH_SLICE_BYTES = 1024 * 1024;
 export interface Sealer {
   readonly ledger: Ledger;
   readonly keys: RecordingKeys;
+  /** What proves the key now, for headers. */
+  readonly certificates: () => readonly string[];
   readonly clock: () => number;
   /** Same file system as the recordings, outside of them. */
   readonly temporary: string;

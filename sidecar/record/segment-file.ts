@@ -29,6 +29,8 @@ export interface SegmentStart {
   readonly previous: string | null;
   readonly recorder: string;
   readonly keyId: string;
+  /** PEM, leaf first; empty without an authority. */
+  readonly certificates: readonly string[];
   /** Unix time in milliseconds. */
   readonly nowMs: number;
 }
@@ -202,7 +204,7 @@ function headerOf(start: SegmentStart): SegmentHeader {
     recorder: start.recorder,
     algorithms: { hash: 'sha256', signature: 'ed25519', compression: 'zstd' },
     keyId: start.keyId,
-    certificates: [],
+    certificates: start.certificates,
     encryption: null,
   };
 }

@@ -19,6 +19,8 @@ export interface SessionHost extends Sealer {
   readonly limits: RecordingLimits;
   /** Version of the policy in force; that of the session's start where absent. */
   readonly snapshot?: () => string;
+  /** No room for what waits to be uploaded: nothing more may be recorded, and so nothing more forwarded. */
+  readonly isFull: () => boolean;
   /** Runs a seal when there is room for it. */
   readonly whenRoom: <T>(work: () => Promise<T>) => Promise<T>;
   /** The session's end is in the ledger, or can't be brought there. */
@@ -36,6 +38,9 @@ const AFTER_HOLD: ReadonlySet<ReasonCode> = new Set([
 
 /** How commands ended: a crash may lose the last of them, never a verdict. */
 const MAY_WAIT: ReadonlySet<NewEvent['type']> = new Set(['result', 'rows']);
+
+export const SPOOL_FULL =
+  'the recordings that wait to be uploaded have reached their limit: the bucket, or the operator, can not be reached';
 
 /** Writes one session. An open segment costs a file; a session that rotated and says nothing has none. */
 export class SessionWriter implements SessionRecorder {
@@ -150,6 +155,7 @@ export class SessionWriter implements SessionRecorder {
   /** As JSON.stringify would write the event. The verdict's part is made once for each verdict: policy has one for each rule. */
   #writeAction(verdict: Verdict, action: RecordedAction, phase: 'first' | 'again', approval?: string): number {
     this.#throwIfDone();
+    if (this.#host.isFull()) throw this.#fail('SpoolFull', new RecordingError('SpoolFull', SPOOL_FULL));
     let judged = this.#verdicts.get(verdict);
     if (judged === undefined) {
       const { decision, code, message, authors, audit } = verdict;
@@ -222,6 +228,7 @@ export class SessionWriter implements SessionRecorder {
       previous: this.#head,
       recorder: this.#host.ledger.recorder,
       keyId: this.#host.keys.keyId,
+      certificates: this.#host.certificates(),
       nowMs: this.#host.clock(),
     });
     this.#segment += 1;

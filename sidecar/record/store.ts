@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { isLabel, isUuid, type LedgerHead, type SessionPlace, STANDALONE, sessionFolder } from '#crds/record/format.ts';
 import { MAX_SEGMENT_BYTES } from '#crds/record/segment.ts';
 import type { Log, RecordingStore, SessionRecorder } from '../pipeline.ts';
@@ -10,7 +11,7 @@ import { openKeys } from './keys.ts';
 import { Ledger } from './ledger.ts';
 import { takeLock } from './lock.ts';
 import { recoverSessions } from './recover.ts';
-import { type SessionHost, SessionWriter } from './session.ts';
+import { type SessionHost, SessionWriter, SPOOL_FULL } from './session.ts';
 
 export interface RecordingLimits {
   /** A segment rotates when its events are this long. Default 8 MiB. */
@@ -39,6 +40,12 @@ export interface RecordingOptions {
   readonly limits?: Partial<RecordingLimits>;
   /** Version of the policy in force, for action events; the one of the session's start where absent. */
   readonly snapshot?: () => string;
+  /** Name of the cluster, in paths and headers. Default `standalone`. */
+  readonly cluster?: string;
+  /** PEM chain of the recording key, leaf first, where there is one at the start; `certify` brings later ones. */
+  readonly certificates?: readonly string[];
+  /** True while so much waits to be uploaded that no more may be recorded: sessions then wait, and end. */
+  readonly isFull?: () => boolean;
 }
 
 export interface Recordings extends RecordingStore {
@@ -46,6 +53,8 @@ export interface Recordings extends RecordingStore {
   readonly recorder: string;
   /** Public key, PEM: what `sessions verify --public-key` takes. */
   readonly publicKeyFile: string;
+  /** From now on the key is proven by this chain (PEM, leaf first). Told to the ledger. Throws RecordingError. */
+  certify(certificates: readonly string[]): void;
   /** Of this recorder's ledger now: what `sessions verify --expect-head` takes. */
   head(): LedgerHead;
   /** Writes results that wait in memory; done every few moments anyway. */
@@ -54,8 +63,12 @@ export interface Recordings extends RecordingStore {
   close(): Promise<void>;
 }
 
+const CLOSED = 'recording has ended: the sidecar is going down';
 const SEALS_AT_ONCE = 2;
 const AGE_CHECK_MS = 10_000;
+/** How long a new session waits for room in the spool before it is refused. */
+const ROOM_WAIT_MS = 10_000;
+const ROOM_LOOK_MS = 100;
 const FLUSH_MS = 200;
 
 /** Takes the lock, makes or reads the keys, and seals what the last recorder left open. Rejects with RecordingError. */
@@ -70,14 +83,21 @@ export async function openRecordings(options: RecordingOptions): Promise<Recordi
     const found = findLedgers(recordings, keys, options.log);
     const ledger = new Ledger(recordings, randomUUID(), keys, options.clock);
     ledger.append({ type: 'recorderStart', found: found.heads });
-    const sealer = { ledger, keys, clock: options.clock, temporary };
+    const proof = { certificates: options.certificates ?? [] };
+    if (proof.certificates.length > 0) ledger.append({ type: 'certificate', certificates: proof.certificates });
+    const sealer = { ledger, keys, clock: options.clock, temporary, certificates: () => proof.certificates };
     const sessions = await recoverSessions(sealer, recordings, found.accounts, options.log);
     if (found.heads.length > 0) ledger.append({ type: 'recovered', sessions });
-    return new Store(options, { ...sealer, recordings, unlock });
+    return new Store(options, { ...sealer, recordings, unlock, proof });
   } catch (error: unknown) {
     unlock();
     throw error instanceof RecordingError ? error : new RecordingError('RecoveryFailed', `recording can't begin: ${causeOf(error)}`, error);
   }
+}
+
+interface StoreParts {
+  readonly unlock: () => void;
+  readonly proof: { certificates: readonly string[] };
 }
 
 class Store implements Recordings {
@@ -87,6 +107,8 @@ class Store implements Recordings {
   readonly #clock: () => number;
   readonly #log: Log;
   readonly #unlock: () => void;
+  readonly #proof: StoreParts['proof'];
+  readonly #cluster: string;
   readonly #sessions = new Map<string, SessionWriter>();
   readonly #ageTimer: NodeJS.Timeout;
   readonly #flushTimer: NodeJS.Timeout;
@@ -95,9 +117,11 @@ class Store implements Recordings {
 
   constructor(
     options: RecordingOptions,
-    parts: Pick<SessionHost, 'ledger' | 'keys' | 'clock' | 'temporary' | 'recordings'> & { readonly unlock: () => void },
+    parts: Pick<SessionHost, 'ledger' | 'keys' | 'clock' | 'temporary' | 'recordings' | 'certificates'> & StoreParts,
   ) {
-    const { unlock, ...sealer } = parts;
+    const { unlock, proof, ...sealer } = parts;
+    this.#proof = proof;
+    this.#cluster = options.cluster ?? STANDALONE;
     this.recorder = parts.ledger.recorder;
     this.publicKeyFile = parts.keys.publicKeyFile;
     this.#clock = options.clock;
@@ -108,6 +132,7 @@ class Store implements Recordings {
       log: options.log,
       limits: limitsOf(options.limits),
       ...(options.snapshot === undefined ? {} : { snapshot: options.snapshot }),
+      isFull: options.isFull ?? (() => false),
       whenRoom: roomFor(SEALS_AT_ONCE),
       onSettled: (session, clean) => {
         this.#sessions.delete(session);
@@ -115,21 +140,36 @@ class Store implements Recordings {
       },
     };
     this.#flushTimer = setInterval(() => this.flush(), FLUSH_MS).unref();
-    this.#ageTimer = setInterval(() => this.#checkAges(), Math.min(AGE_CHECK_MS, this.#host.limits.segmentAgeMs)).unref();
+    this.#ageTimer = setInterval(() => this.#checkAges(), Math.min(AGE_CHECK_MS, this.#host.limits.segmentAgeMs / 4)).unref();
   }
 
   async open(start: Parameters<RecordingStore['open']>[0], session: string): Promise<SessionRecorder> {
-    if (this.#closed !== null) throw new RecordingError('Closed', 'recording has ended: the sidecar is going down');
+    if (this.#closed !== null) throw new RecordingError('Closed', CLOSED);
     const { namespace } = start.resource;
     if (!isUuid(session) || !isLabel(namespace))
       throw new RecordingError('InvalidName', 'session and namespace must be names that a path can hold');
-    const place: SessionPlace = { date: new Date(this.#clock()).toISOString().slice(0, 10), cluster: STANDALONE, namespace, session };
+    const place: SessionPlace = { date: new Date(this.#clock()).toISOString().slice(0, 10), cluster: this.#cluster, namespace, session };
+    await this.#waitForRoom();
     if (this.#sessions.has(session)) throw new RecordingError('SessionExists', `session ${session} is being recorded`);
     makeSessionFolder(join(this.#host.recordings, sessionFolder(place)), session);
     const writer = new SessionWriter(this.#host, place, start.snapshot);
     this.#sessions.set(session, writer);
     writer.begin({ type: 'start', ...start });
     return writer;
+  }
+
+  async #waitForRoom(): Promise<void> {
+    for (let waitedMs = 0; this.#host.isFull(); waitedMs += ROOM_LOOK_MS) {
+      if (waitedMs >= ROOM_WAIT_MS) throw new RecordingError('SpoolFull', SPOOL_FULL);
+      await setTimeout(ROOM_LOOK_MS);
+    }
+    if (this.#closed !== null) throw new RecordingError('Closed', CLOSED);
+  }
+
+  certify(certificates: readonly string[]): void {
+    if (this.#closed !== null || JSON.stringify(certificates) === JSON.stringify(this.#proof.certificates)) return;
+    this.#host.ledger.append({ type: 'certificate', certificates });
+    this.#proof.certificates = certificates;
   }
 
   head(): LedgerHead {

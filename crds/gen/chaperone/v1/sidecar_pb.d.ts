@@ -370,9 +370,18 @@ export declare type RecordingObject = Message<"chaperone.v1.RecordingObject"> & 
   sizeBytes: bigint;
 
   /**
+   * UUID of the recorder whose ledger names the object. The first request for one binds it to the caller's pod.
+   *
    * @generated from field: string recorder = 4;
    */
   recorder: string;
+
+  /**
+   * A PUT was refused with 412, or may have arrived before the caller could hear of it: the operator looks what is stored there.
+   *
+   * @generated from field: bool may_be_stored = 5;
+   */
+  mayBeStored: boolean;
 };
 
 /**
@@ -426,9 +435,18 @@ export declare type RecordingSlot = Message<"chaperone.v1.RecordingSlot"> & {
   expiresAtSeconds: bigint;
 
   /**
+   * `Code: sentence`.
+   *
    * @generated from field: string refusal = 5;
    */
   refusal: string;
+
+  /**
+   * With may_be_stored: just these bytes are there already.
+   *
+   * @generated from field: bool stored = 6;
+   */
+  stored: boolean;
 };
 
 /**
@@ -470,21 +488,11 @@ export declare const CountersignRequestSchema: GenMessage<CountersignRequest>;
  */
 export declare type CountersignResponse = Message<"chaperone.v1.CountersignResponse"> & {
   /**
-   * The statement that was signed (canonical JSON: recorder, entries, head, time, pod) and its signature by the operator's recording authority.
+   * The stored head (docs/recording.md): JSON with the signature of the operator's recording authority as its last member, and the authority's certificates.
    *
    * @generated from field: bytes statement = 1;
    */
   statement: Uint8Array;
-
-  /**
-   * @generated from field: bytes signature = 2;
-   */
-  signature: Uint8Array;
-
-  /**
-   * @generated from field: string certificate_chain = 3;
-   */
-  certificateChain: string;
 };
 
 /**
