@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { injectedPod } from './inject/inject.ts';
 import type { Pod } from './inject/pod.ts';
-import { contextWith } from './inject/testing.ts';
+import { contextWith, type Loose } from './inject/testing.ts';
 import { injectionProblems } from './injection-rules.ts';
 
 const context = contextWith();
@@ -10,15 +10,15 @@ const bare = (mode: string): Pod => ({
   metadata: { name: 'agent', annotations: { 'chaperone.dev/mode': mode } },
   spec: { securityContext: { runAsUser: 1000 }, initContainers: [{ name: 'first' }], containers: [{ name: 'agent' }] },
 });
-const changed = (edit: (pod: any) => void, mode = 'Transparent'): Pod => {
+const changed = (edit: (pod: Loose) => void, mode = 'Transparent'): Pod => {
   const pod = structuredClone(injectedPod(bare(mode), context).injected);
   edit(pod);
   return pod;
 };
-const sidecar = (pod: any) => pod.spec.initContainers.find(({ name }: { name: string }) => name === 'chaperone');
+const sidecar = (pod: Loose) => pod.spec.initContainers.find(({ name }: { name: string }) => name === 'chaperone');
 
 describe('a change after injection is found', () => {
-  const changes: [string, (pod: any) => void, RegExp][] = [
+  const changes: [string, (pod: Loose) => void, RegExp][] = [
     ['no label', (pod) => delete pod.metadata.labels['chaperone.dev/injected'], /the label/],
     ['no sidecar', (pod) => pod.spec.initContainers.splice(1, 1), /container chaperone is not there/],
     ['no validator', (pod) => pod.spec.initContainers.splice(2, 1), /container chaperone-validator is not there/],

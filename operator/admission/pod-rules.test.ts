@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { AUDIENCE, SIDECAR_UID } from '#crds/control/names.ts';
 import { injectedPod } from './inject/inject.ts';
 import type { Container, Pod, PodSpec } from './inject/pod.ts';
-import { contextWith } from './inject/testing.ts';
+import { contextWith, type Loose } from './inject/testing.ts';
 import { podProblems } from './pod-rules.ts';
 
 const AGENT: Container = { name: 'agent', image: 'example.com/agent:1', securityContext: { runAsUser: 1000 } };
@@ -131,13 +131,13 @@ test('Transparent mode wants to know the user of every container; the pod may sa
 });
 
 describe('what was injected stays for the life of the pod', () => {
-  const change = (edit: (pod: any) => void): Pod => {
+  const change = (edit: (pod: Loose) => void): Pod => {
     const pod = structuredClone(GOOD);
     edit(pod);
     return pod;
   };
-  const own = (pod: any) => pod.spec.initContainers.find(({ name }: Container) => name === 'chaperone');
-  const changes: [string, (pod: any) => void, RegExp][] = [
+  const own = (pod: Loose) => pod.spec.initContainers.find(({ name }: Container) => name === 'chaperone');
+  const changes: [string, (pod: Loose) => void, RegExp][] = [
     ['the label removed', (pod) => delete pod.metadata.labels['chaperone.dev/injected'], /label chaperone\.dev\/injected/],
     ['the label changed', (pod) => (pod.metadata.labels['chaperone.dev/injected'] = 'false'), /label chaperone\.dev\/injected/],
     ['the status', (pod) => (pod.metadata.annotations['chaperone.dev/status'] = '{}'), /annotation chaperone\.dev\/status/],

@@ -129,9 +129,9 @@ function containerProblems(container: Container, field: string, spec: PodSpec, m
     ...idProblem(`${field}.securityContext.runAsGroup`, securityContext.runAsGroup, 'group'),
   ];
   const refuse = (present: boolean, message: string) => present && problems.push(`${field}${message}`);
-  const ports_ = Object.values(POD_PORTS) as readonly (number | undefined)[];
+  const reserved = Object.values(POD_PORTS) as readonly (number | undefined)[];
   const added = (securityContext.capabilities?.add ?? []).filter((name) => REFUSED_CAPABILITIES.includes(capabilityName(name)));
-  const taken = ports.map(({ containerPort }) => containerPort).filter((port) => ports_.includes(port));
+  const taken = ports.map(({ containerPort }) => containerPort).filter((port) => reserved.includes(port));
   const mounted = [...volumeMounts, ...volumeDevices].filter(isOwnVolume);
   refuse(isOwnContainer(container), ': this name is for what Chaperone injects: choose another');
   refuse(securityContext.privileged === true, '.securityContext.privileged: reaches every process of the node: remove it');

@@ -8,7 +8,7 @@ import { injectionProblems } from '../injection-rules.ts';
 import { inject, injectedPod } from './inject.ts';
 import { patchBetween } from './patch.ts';
 import type { Pod } from './pod.ts';
-import { contextWith } from './testing.ts';
+import { contextWith, type Loose } from './testing.ts';
 
 const FOLDER = join(import.meta.dirname, 'testdata');
 const UPDATE = process.argv.includes('--update');
@@ -54,7 +54,7 @@ function applied(value: unknown, patch: ReturnType<typeof patchBetween>): unknow
   for (const operation of patch) {
     const steps = operation.path.split('/').map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'));
     const last = steps.pop() ?? '';
-    const parent = steps.reduce((at: any, step) => at[step === '' ? 'value' : step], root) as any;
+    const parent = steps.reduce<Loose>((at, step) => at[step === '' ? 'value' : step], root);
     if (operation.op === 'remove') delete parent[last];
     else parent[last === '' ? 'value' : last] = operation.value;
   }

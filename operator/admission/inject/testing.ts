@@ -1,5 +1,8 @@
 import { DEFAULT_RESOURCES, type InjectionContext, type InjectionSettings } from './context.ts';
 
+/** A pod that a test takes apart. */
+export type Loose = ReturnType<typeof JSON.parse>;
+
 export const SETTINGS: InjectionSettings = {
   image: 'registry.example.com/chaperone/sidecar@sha256:0000000000000000000000000000000000000000000000000000000000000000',
   imagePullPolicy: 'IfNotPresent',
