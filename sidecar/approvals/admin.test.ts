@@ -5,12 +5,12 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { ApprovalError } from '#crds/policy/approval-error.ts';
 import type { Principal } from '#crds/policy/principal.ts';
 import { openLocalIssuer } from '../identity/local-issuer.ts';
 import { createTokenVerifier } from '../identity/token.ts';
 import { type AdminServer, serveAdmin } from './admin.ts';
 import type { ApprovalBroker } from './broker.ts';
-import { ApprovalError } from './error.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'adm-'));
 const path = join(dir, 'run', 'chaperone.sock');

@@ -1,11 +1,11 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { ApprovalError, type ApprovalErrorCode } from '#crds/policy/approval-error.ts';
 import type { JsonValue } from '#crds/policy/json.ts';
 import type { Principal } from '#crds/policy/principal.ts';
+import type { Decision } from '#crds/policy/vote.ts';
 import type { Log } from '../pipeline.ts';
 import type { ApprovalBroker } from './broker.ts';
-import { ApprovalError, type ApprovalErrorCode } from './error.ts';
 import { listenOnSocket } from './socket.ts';
-import type { Decision } from './vote.ts';
 
 export interface AdminOptions {
   readonly path: string;

@@ -1,6 +1,6 @@
+import { ApprovalError } from '#crds/policy/approval-error.ts';
 import type { SnapshotGate } from '#crds/policy/snapshot.ts';
 import type { ApprovalAsk, PolicyStore } from '../pipeline.ts';
-import { ApprovalError } from './error.ts';
 
 /** The resource, and the rules and gates with their generations that hold an action: equal for two asks that the same rules hold. */
 export function askedFor(ask: ApprovalAsk): string {

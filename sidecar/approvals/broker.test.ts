@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { ApprovalErrorCode } from '#crds/policy/approval-error.ts';
 import type { Principal } from '#crds/policy/principal.ts';
 import type { SnapshotGate, SnapshotResource } from '#crds/policy/snapshot.ts';
 import type { ApprovalAsk, PolicyStore } from '../pipeline.ts';
 import { type BrokerOptions, createApprovalBroker } from './broker.ts';
-import type { ApprovalErrorCode } from './error.ts';
 
 const user = (subject: string, groups: readonly string[] = [], issuer = 'chaperone-local'): Principal => ({
   kind: 'User',

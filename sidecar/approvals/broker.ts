@@ -1,14 +1,14 @@
+import { ApprovalError } from '#crds/policy/approval-error.ts';
+import { askerKey, isProved } from '#crds/policy/people.ts';
 import type { Principal } from '#crds/policy/principal.ts';
+import { isComplete, type MatchesSubject, progressOf } from '#crds/policy/quorum.ts';
 import type { SnapshotGate } from '#crds/policy/snapshot.ts';
+import { type Decision, type Vote, voteOf } from '#crds/policy/vote.ts';
 import type { ApprovalAsk, ApprovalOutcome, Approvals, PendingApproval, PolicyStore } from '../pipeline.ts';
 import { gatesInForce } from './asked.ts';
-import { ApprovalError } from './error.ts';
 import { Grants, grantOf } from './grants.ts';
 import { newName } from './name.ts';
-import { askerKey, isProved } from './people.ts';
-import { isComplete, type MatchesSubject, progressOf } from './quorum.ts';
 import { type ApprovalView, maySee, viewOf } from './view.ts';
-import { type Decision, type Vote, voteOf } from './vote.ts';
 
 export interface BrokerOptions {
   readonly policy: PolicyStore;
@@ -97,7 +97,7 @@ export function createApprovalBroker(options: BrokerOptions): ApprovalBroker {
     if (request.state === 'pending' && nowMs >= request.expiresAtMs) timeOut(request);
     if (request.state !== 'pending') throw new ApprovalError('NotPending', `the request ${name} has ended (${request.state})`);
     gatesInForce(request.ask, options.policy);
-    request.votes.push(voteOf(request, approver, decision, options.matches, nowMs));
+    request.votes.push(voteOf({ ...request, askers: request.ask.principals }, approver, decision, options.matches, nowMs));
     if (decision.decision === 'deny') {
       endUnapproved(request, 'denied', decision.reason === undefined ? 'denied' : `denied: ${decision.reason}`);
       return viewOf(request, options.matches);

@@ -1,7 +1,7 @@
+import { principalsKey } from '#crds/policy/people.ts';
 import type { SnapshotGate } from '#crds/policy/snapshot.ts';
 import type { ApprovalAsk } from '../pipeline.ts';
 import { askedFor } from './asked.ts';
-import { principalsKey } from './people.ts';
 
 /**
  * What an approval covers beyond the one action that it was given for.

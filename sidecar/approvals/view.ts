@@ -1,9 +1,9 @@
+import { isProved, sharesAName } from '#crds/policy/people.ts';
 import type { Principal } from '#crds/policy/principal.ts';
+import { type GateProgress, gatesOf, type MatchesSubject, progressOf } from '#crds/policy/quorum.ts';
 import type { Author } from '#crds/policy/verdict.ts';
 import type { ApprovalOutcome, ResourceKey } from '../pipeline.ts';
 import type { Request } from './broker.ts';
-import { isProved, sharesAName } from './people.ts';
-import { type GateProgress, gatesOf, type MatchesSubject, progressOf } from './quorum.ts';
 
 /** A request as people see it, on the admin socket and in the CLI. */
 export interface ApprovalView {

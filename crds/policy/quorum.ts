@@ -1,6 +1,6 @@
-import type { Principal } from '#crds/policy/principal.ts';
-import type { SnapshotGate, SnapshotSubject } from '#crds/policy/snapshot.ts';
 import { distinctPeople } from './people.ts';
+import type { Principal } from './principal.ts';
+import type { SnapshotGate, SnapshotSubject } from './snapshot.ts';
 
 export type MatchesSubject = (subject: SnapshotSubject, principal: Principal) => boolean;
 

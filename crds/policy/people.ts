@@ -1,4 +1,7 @@
-import type { Principal } from '#crds/policy/principal.ts';
+import type { Principal } from './principal.ts';
+
+/** The names of an identity: all that tells whether two are one person. */
+export type Named = Pick<Principal, 'subject' | 'onBehalfOf' | 'actor'>;
 
 /** Who asked, for caps and grants: every proved identity of the session, in a stable order. A listener proves nothing. */
 export function askerKey(principals: readonly Principal[]): string {
@@ -22,22 +25,36 @@ export const isProved = (principal: Principal): boolean => principal.proof !== '
  * True where the approver may be the asker under any of their names: the subject, the one acted for, or the one who acts, whatever the issuer.
  * Two issuers that use one name for two people make this too strict, never too lax. Letters' case does not count.
  */
-export function sharesAName(approver: Principal, askers: readonly Principal[]): boolean {
+export function sharesAName(approver: Named, askers: readonly Named[]): boolean {
   const names = new Set(askers.flatMap(namesOf));
   return namesOf(approver).some((name) => names.has(name));
 }
 
 /** How many people these are, where two identities that share a name are one person, whatever their issuers. */
-export function distinctPeople(people: readonly Principal[]): number {
-  const counted: Principal[] = [];
+export function distinctPeople(people: readonly Named[]): number {
+  const counted: Named[] = [];
   for (const person of people) if (!sharesAName(person, counted)) counted.push(person);
   return counted.length;
 }
 
-function namesOf(principal: Principal): string[] {
+function namesOf(principal: Named): string[] {
   return [principal.subject, principal.onBehalfOf, principal.actor]
     .filter((name) => name !== undefined)
-    .map((name) => name.normalize('NFKC').trim().toLowerCase());
+    .map((name) => name.normalize('NFKC').trim().toLowerCase())
+    .flatMap((name) => [name, ...otherNames(name)]);
+}
+
+const ACCOUNT = /^system:serviceaccount:([^:]+):([^:]+)$/;
+
+/**
+ * The same person without what an API server puts before a name (`oidc:alice`, `https://idp.example#alice`), and a service account in our own form.
+ * Where this is wrong it makes two people one: too strict, never too lax.
+ */
+function otherNames(name: string): string[] {
+  const account = ACCOUNT.exec(name);
+  if (account !== null) return [`${account[1]}/${account[2]}`];
+  const bare = name.slice(Math.max(name.lastIndexOf('#'), name.lastIndexOf(':')) + 1);
+  return bare === '' || bare === name ? [] : [bare];
 }
 
 /** A token that somebody uses in another's name (RFC 8693): good for asking, not for the decision of a second person. */

@@ -1,8 +1,8 @@
-import type { Principal } from '#crds/policy/principal.ts';
-import type { Request } from './broker.ts';
-import { ApprovalError } from './error.ts';
-import { isDelegated, isProved, personKey, sharesAName } from './people.ts';
+import { ApprovalError } from './approval-error.ts';
+import { isDelegated, isProved, type Named, personKey, sharesAName } from './people.ts';
+import type { Principal } from './principal.ts';
 import { gatesOf, type MatchesSubject } from './quorum.ts';
+import type { SnapshotGate } from './snapshot.ts';
 
 export interface Decision {
   readonly decision: 'approve' | 'deny';
@@ -18,14 +18,22 @@ export interface Vote {
   readonly atMs: number;
 }
 
+/** What a vote is judged against: the broker's request in standalone mode, an ApprovalRequest with its live gates in a cluster. */
+export interface VotedOn {
+  readonly name: string;
+  readonly askers: readonly Named[];
+  readonly gates: readonly SnapshotGate[];
+  readonly votes: readonly Pick<Vote, 'approver'>[];
+}
+
 const MAX_REASON = 1024;
 
 /** Judges whether this person may decide, in this order. Throws ApprovalError. */
-export function voteOf(request: Request, approver: Principal, decision: Decision, matches: MatchesSubject, nowMs: number): Vote {
+export function voteOf(request: VotedOn, approver: Principal, decision: Decision, matches: MatchesSubject, nowMs: number): Vote {
   if (!isProved(approver) || isDelegated(approver)) {
     throw new ApprovalError('DelegatedApprover', 'a decision needs the own token of the person who decides');
   }
-  if (sharesAName(approver, request.ask.principals)) {
+  if (sharesAName(approver, request.askers)) {
     throw new ApprovalError('SelfApproval', `${approver.subject} asked for ${request.name}: another person must decide`);
   }
   const gates = gatesOf(request.gates, approver, matches);
