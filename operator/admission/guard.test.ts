@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { guardHandler } from './guard.ts';
+import type { AdmissionRequest, JsonObject } from './review.ts';
+import { requestFor } from './testing.ts';
+
+const OPERATOR = 'system:serviceaccount:chaperone-system:chaperone-operator';
+const asked: (readonly [JsonObject | null, boolean])[] = [];
+let pod: JsonObject | null = null;
+const guard = guardHandler({
+  podProblems: (_, old, { byOperator }) => {
+    asked.push([old, byOperator]);
+    return ['spec.hostPID: remove it'];
+  },
+  readPod: async () => pod,
+  operatorUser: OPERATOR,
+});
+const pods = { group: '', version: 'v1', resource: 'pods' };
+const injected: JsonObject = { metadata: { labels: { 'chaperone.dev/injected': 'true' } } };
+const plain: JsonObject = { metadata: { name: 'web' } };
+const ask = (over: Partial<AdmissionRequest>) => guard(requestFor({ resource: pods, name: 'agent', ...over }));
+
+test('a new pod, and an injected one that changes, are asked about', async () => {
+  assert.deepEqual(await ask({ object: plain }), { allowed: false, status: 403, message: 'spec.hostPID: remove it' });
+  assert.equal((await ask({ operation: 'UPDATE', object: plain, oldObject: plain })).allowed, true);
+  assert.equal((await ask({ operation: 'UPDATE', object: plain, oldObject: injected })).allowed, false);
+  assert.equal((await ask({ operation: 'UPDATE', object: injected, oldObject: plain })).allowed, false);
+  const byUs = { username: OPERATOR, groups: [], extra: {} };
+  assert.equal((await ask({ operation: 'UPDATE', object: injected, oldObject: injected, user: byUs })).allowed, false);
+  assert.deepEqual(asked, [
+    [null, false],
+    [injected, false],
+    [plain, false],
+    [injected, true],
+  ]);
+});
+
+test('nobody gets into a container of ours', async () => {
+  const connect = async (container: string | undefined, subResource = 'exec') => {
+    const object = { kind: 'PodExecOptions', command: ['sh'], ...(container === undefined ? {} : { container }) };
+    return (await ask({ operation: 'CONNECT', subResource, object })).allowed;
+  };
+  for (const name of ['chaperone', 'chaperone-rules', 'chaperone-validator']) {
+    assert.equal(await connect(name), false);
+    assert.equal(await connect(name, 'attach'), false);
+  }
+  assert.equal(await connect('agent'), true);
+  // Without a name: the one that would be chosen.
+  pod = { metadata: {}, spec: { containers: [{ name: 'agent' }] } };
+  assert.equal(await connect(undefined), true);
+  assert.equal(await connect(''), true);
+  pod = {
+    metadata: { annotations: { 'kubectl.kubernetes.io/default-container': 'chaperone' } },
+    spec: { containers: [{ name: 'agent' }] },
+  };
+  assert.equal(await connect(undefined), false);
+  pod = { metadata: {}, spec: { containers: [{ name: 'chaperone' }, { name: 'agent' }] } };
+  assert.equal(await connect(undefined), false);
+  pod = null;
+  assert.equal(await connect(undefined), false, 'a pod that is not there');
+});
+
+test('what is not a pod is not judged', async () => {
+  assert.equal((await guard(requestFor({ object: plain }))).allowed, false);
+  assert.equal((await ask({ object: null })).allowed, false);
+  assert.equal((await ask({ operation: 'UPDATE', object: plain })).allowed, false);
+});

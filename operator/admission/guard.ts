@@ -1,0 +1,86 @@
+/** Keeps injected pods what they are, and people out of the sidecar's containers. */
+import { CONTAINERS, LABELS } from '#crds/control/names.ts';
+import {
+  type AdmissionAnswer,
+  type AdmissionRequest,
+  ALLOWED,
+  type Handler,
+  isObject,
+  type JsonObject,
+  memberOf,
+  refusal,
+  textOf,
+} from './review.ts';
+
+export interface GuardOptions {
+  /**
+   * Sentences that say what to change in a pod; empty where it may be. `oldPod` is null at creation. Not asked of the update of a pod that is
+   * not injected. `byOperator`: the update is the operator's own.
+   */
+  readonly podProblems: (
+    pod: JsonObject,
+    oldPod: JsonObject | null,
+    context: { readonly namespace: string; readonly byOperator: boolean },
+  ) => readonly string[] | Promise<readonly string[]>;
+  /** Null where there is none. May reject: then the request is refused. */
+  readonly readPod: (namespace: string, name: string) => Promise<JsonObject | null>;
+  /** Whom the API server knows the operator by. */
+  readonly operatorUser: string;
+}
+
+export function guardHandler(options: GuardOptions): Handler {
+  return async (request) => {
+    const { object, oldObject, namespace } = request;
+    if (request.resource.group !== '' || request.resource.resource !== 'pods')
+      return refusal(422, `not a pod: ${request.resource.resource}`);
+    switch (request.operation) {
+      case 'CONNECT':
+        return guardConnect(request, options);
+      case 'CREATE':
+        if (object === null) return refusal(422, 'there is no pod');
+        return answerOf(await options.podProblems(object, null, { namespace, byOperator: false }));
+      case 'UPDATE': {
+        if (object === null || oldObject === null) return refusal(422, 'there is no pod');
+        if (!isInjected(object) && !isInjected(oldObject)) return ALLOWED;
+        const byOperator = request.user.username === options.operatorUser;
+        return answerOf(await options.podProblems(object, oldObject, { namespace, byOperator }));
+      }
+      case 'DELETE':
+        return ALLOWED;
+      default:
+        return request.operation satisfies never;
+    }
+  };
+}
+
+async function guardConnect(request: AdmissionRequest, options: GuardOptions): Promise<AdmissionAnswer> {
+  const asked = textOf(request.object?.['container']);
+  const container = asked === '' ? await defaultContainer(request, options) : asked;
+  if (container !== null && !isOurs(container)) return ALLOWED;
+  const what = request.subResource === 'attach' ? 'attach to' : 'exec into';
+  const which = container === null ? `a container of ${request.name}` : `the container ${container} of ${request.name}`;
+  return refusal(403, `nobody may ${what} ${which}: it holds the target's credential. Name the agent's container (-c)`);
+}
+
+/** As kubectl and the API server choose: the annotation, else the first. Where one of the two is ours, that one. */
+async function defaultContainer({ namespace, name }: AdmissionRequest, options: GuardOptions): Promise<string | null> {
+  const pod = await options.readPod(namespace, name);
+  const containers = memberOf(pod, 'spec')['containers'];
+  const first = Array.isArray(containers) && isObject(containers[0]) ? textOf(containers[0]['name']) : '';
+  const named = textOf(memberOf(memberOf(pod, 'metadata'), 'annotations')['kubectl.kubernetes.io/default-container']);
+  const chosen = [named, first].filter((container) => container !== '');
+  return chosen.find(isOurs) ?? chosen[0] ?? null;
+}
+
+function isInjected(pod: JsonObject): boolean {
+  return memberOf(memberOf(pod, 'metadata'), 'labels')[LABELS.injected] === 'true';
+}
+
+/** A container of ours, by its name: the sidecar and what comes with it. */
+function isOurs(containerName: string): boolean {
+  return containerName.startsWith(CONTAINERS.sidecar);
+}
+
+function answerOf(problems: readonly string[]): AdmissionAnswer {
+  return problems.length === 0 ? ALLOWED : refusal(403, problems.join('\n'));
+}

@@ -1,0 +1,155 @@
+/**
+ * The webhooks, as data: the chart's configurations and the server's routes are made of this table.
+ *
+ * Those for pods are narrow, because they fail closed: never kube-system, never our own namespace, and of the others only pods that have to do
+ * with us. Those for our own kinds are for every namespace, for a decision in any of them has to be stamped; without the operator nothing but
+ * our own kinds can't be written.
+ */
+import { ANNOTATIONS, CONTAINERS, INJECTION_VALUES, LABELS } from '#crds/control/names.ts';
+import { GROUP, KINDS, VERSION } from '#crds/v1alpha1/kinds.ts';
+
+export const WEBHOOK_PATHS = ['/validate', '/mutate', '/guard', '/approvals', '/approvals/check'] as const;
+export type WebhookPath = (typeof WEBHOOK_PATHS)[number];
+
+export type WebhookType = 'Validating' | 'Mutating';
+
+export interface WebhookRule {
+  readonly apiGroups: readonly string[];
+  readonly apiVersions: readonly string[];
+  readonly operations: readonly ('CREATE' | 'UPDATE' | 'CONNECT')[];
+  readonly resources: readonly string[];
+  readonly scope: 'Namespaced';
+}
+
+export interface LabelSelector {
+  readonly matchLabels?: { readonly [label: string]: string };
+  readonly matchExpressions?: readonly {
+    readonly key: string;
+    readonly operator: 'In' | 'NotIn';
+    readonly values: readonly string[];
+  }[];
+}
+
+export interface Webhook {
+  readonly type: WebhookType;
+  readonly name: `${string}.chaperone.dev`;
+  readonly path: WebhookPath;
+  readonly rules: readonly WebhookRule[];
+  readonly namespaceSelector?: LabelSelector;
+  readonly objectSelector?: LabelSelector;
+  /** CEL; all of them must hold. */
+  readonly matchConditions?: readonly { readonly name: string; readonly expression: string }[];
+}
+
+export interface WebhookOptions {
+  /** The operator's own. */
+  readonly namespace: string;
+  /** Of the operator. */
+  readonly serviceAccount: string;
+}
+
+const NAMESPACE_NAME = 'kubernetes.io/metadata.name';
+
+export function operatorUser({ namespace, serviceAccount }: WebhookOptions): string {
+  return `system:serviceaccount:${namespace}:${serviceAccount}`;
+}
+
+export function webhooksOf(options: WebhookOptions): readonly Webhook[] {
+  const elsewhere = { key: NAMESPACE_NAME, operator: 'NotIn', values: ['kube-system', options.namespace] } as const;
+  const injecting = { key: LABELS.injection, operator: 'In', values: INJECTION_VALUES } as const;
+  const notInjecting = { ...injecting, operator: 'NotIn' } as const;
+  const optedIn = {
+    name: 'opted-in',
+    expression: `has(object.metadata.annotations) && '${ANNOTATIONS.inject}' in object.metadata.annotations && object.metadata.annotations['${ANNOTATIONS.inject}'] == 'true'`,
+  };
+  const injected = { matchLabels: { [LABELS.injected]: 'true' } };
+  const notOurselves = { name: 'not-the-operator', expression: `request.userInfo.username != '${operatorUser(options)}'` };
+  return [
+    {
+      type: 'Mutating',
+      name: 'inject.namespace.chaperone.dev',
+      path: '/mutate',
+      rules: [pods(['CREATE'])],
+      namespaceSelector: { matchExpressions: [elsewhere, injecting] },
+    },
+    {
+      type: 'Mutating',
+      name: 'inject.pod.chaperone.dev',
+      path: '/mutate',
+      rules: [pods(['CREATE'])],
+      namespaceSelector: { matchExpressions: [elsewhere, notInjecting] },
+      matchConditions: [optedIn],
+    },
+    { type: 'Mutating', name: 'stamp.chaperone.dev', path: '/approvals', rules: [ours(['approvaldecisions'], ['CREATE'])] },
+    {
+      type: 'Validating',
+      name: 'validate.chaperone.dev',
+      path: '/validate',
+      rules: [
+        ours(
+          Object.values(KINDS).map(({ plural }) => plural),
+          ['CREATE', 'UPDATE'],
+        ),
+      ],
+    },
+    {
+      type: 'Validating',
+      name: 'decisions.chaperone.dev',
+      path: '/approvals/check',
+      rules: [ours(['approvaldecisions'], ['CREATE', 'UPDATE'])],
+    },
+    {
+      type: 'Validating',
+      name: 'requests.chaperone.dev',
+      path: '/approvals/check',
+      rules: [ours(['approvalrequests', 'approvalrequests/status'], ['CREATE', 'UPDATE'])],
+      matchConditions: [notOurselves],
+    },
+    {
+      type: 'Validating',
+      name: 'guard.namespace.chaperone.dev',
+      path: '/guard',
+      rules: [pods(['CREATE', 'UPDATE'])],
+      namespaceSelector: { matchExpressions: [elsewhere, injecting] },
+    },
+    {
+      type: 'Validating',
+      name: 'guard.pod.chaperone.dev',
+      path: '/guard',
+      rules: [pods(['CREATE'])],
+      namespaceSelector: { matchExpressions: [elsewhere, notInjecting] },
+      matchConditions: [optedIn],
+    },
+    {
+      // A pod that was injected stays guarded whatever becomes of its namespace's label: the selector looks at the old object too.
+      type: 'Validating',
+      name: 'guard.injected.chaperone.dev',
+      path: '/guard',
+      rules: [{ ...pods(['CREATE', 'UPDATE']), resources: ['pods', 'pods/ephemeralcontainers', 'pods/resize'] }],
+      namespaceSelector: { matchExpressions: [elsewhere] },
+      objectSelector: injected,
+    },
+    {
+      // What is connected to has no labels, so the container's name has to tell. kubectl always names one.
+      type: 'Validating',
+      name: 'guard.exec.chaperone.dev',
+      path: '/guard',
+      rules: [{ ...pods(['CONNECT']), resources: ['pods/exec', 'pods/attach'] }],
+      namespaceSelector: { matchExpressions: [elsewhere] },
+      matchConditions: [
+        {
+          name: 'into-the-sidecar',
+          expression: `!has(object.container) || object.container == '' || object.container.startsWith('${CONTAINERS.sidecar}')`,
+        },
+      ],
+    },
+  ];
+}
+
+function pods(operations: WebhookRule['operations']): WebhookRule {
+  return { apiGroups: [''], apiVersions: ['v1'], operations, resources: ['pods'], scope: 'Namespaced' };
+}
+
+function ours(resources: readonly string[], operations: WebhookRule['operations']): WebhookRule {
+  return { apiGroups: [GROUP], apiVersions: [VERSION], operations, resources, scope: 'Namespaced' };
+}
