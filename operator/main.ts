@@ -1,15 +1,91 @@
-/** The entry of the operator's image. */
-import { ConfigError, readConfig } from './config.ts';
+/** The entry of the operator's image: joins the parts, and takes them down again in the opposite order. */
+import { type Config, ConfigError, readConfig } from './config.ts';
+import { startIndex } from './index/start.ts';
 import { connect } from './kube/client.ts';
-import { isKubeError } from './kube/error.ts';
+import { createEvents } from './kube/events.ts';
+import { startLeader } from './kube/lease.ts';
+import { LEASES } from './kube/resources.ts';
+import { createSecretWatcher } from './kube/secrets.ts';
+import { alive, ready } from './telemetry/health.ts';
+import { createLog, type Log } from './telemetry/log.ts';
+import { createMetrics } from './telemetry/metrics.ts';
+import { startTelemetry } from './telemetry/server.ts';
+import { operatorVersion } from './telemetry/version.ts';
 
-try {
-  const config = readConfig(process.argv.slice(2), process.env);
-  const kube = connect(config.kubeconfig);
-  const { gitVersion } = (await kube.raw({ method: 'GET', path: '/version' })) as { readonly gitVersion: string };
-  process.stdout.write(`Kubernetes ${gitVersion} at ${kube.server}\n`);
-  kube.close();
-} catch (error: unknown) {
+const LEASE = 'chaperone-operator';
+/** Kubernetes gives thirty seconds. */
+const STOP_MS = 20_000;
+
+await run(process.argv.slice(2)).catch((error: unknown) => {
   process.stderr.write(`chaperone-operator: ${error instanceof Error ? error.message : 'could not start'}\n`);
-  process.exitCode = error instanceof ConfigError ? 2 : isKubeError(error, 'Unavailable') ? 3 : 1;
+  process.exitCode = error instanceof ConfigError ? 2 : 1;
+});
+
+async function run(args: readonly string[]): Promise<void> {
+  const config = readConfig(args, process.env);
+  const { version, commit } = operatorVersion();
+  if (config.version) return void process.stdout.write(`${version}${commit === null ? '' : ` (${commit})`}\n`);
+  const stop = new Promise<NodeJS.Signals>((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
+  });
+  const log = createLog(config.logLevel);
+  log.info({ version, commit, replica: config.pod, namespace: config.namespace, cluster: config.clusterName }, 'the operator starts');
+  const parts = await start(config, version, log);
+  const signal = await stop;
+  log.info({ signal }, 'the operator stops');
+  // What hangs must not keep us from giving the lease back, nor the pod from ending.
+  const late = setTimeout(() => {
+    log.error({}, 'not everything stopped in time');
+    process.exit(1);
+  }, STOP_MS);
+  for (const part of parts.reverse()) await part();
+  clearTimeout(late);
+}
+
+/** Resolves with what takes the parts down, in the order in which they were started. */
+async function start(config: Config, version: string, log: Log): Promise<(() => Promise<void>)[]> {
+  const { namespace, pod } = config;
+  let draining = false;
+  const kube = connect(config.kubeconfig);
+  const events = createEvents({ kube, instance: pod, log });
+  const secrets = createSecretWatcher(kube, log);
+  const index = startIndex(kube, log);
+  const leader = startLeader({
+    kube,
+    namespace,
+    name: LEASE,
+    identity: pod,
+    log,
+    onChange: (leads) => {
+      log.info({ leads }, leads ? 'this replica leads: it writes status' : 'this replica does not lead');
+      if (leads) events.emit('BecameLeader', { ref: LEASES, namespace, name: LEASE }, `${pod} writes status from now on.`);
+    },
+  });
+  const watches = () => [...index.states(), ...secrets.states()];
+  const metrics = createMetrics({
+    version,
+    watches,
+    leads: () => leader.leads,
+    pods: () => [...index.pods.all()].length,
+    compiled: () => index.snapshots.compiled,
+    queue: () => ({ depth: 0, failures: 0 }),
+  });
+  const telemetry = await startTelemetry({
+    port: config.telemetryPort,
+    alive: () => alive(watches()),
+    ready: () => ready(index.states(), draining),
+    metrics: () => metrics.text(),
+  });
+  log.info({ port: telemetry.port }, 'telemetry is served');
+  return [
+    async () => kube.close(),
+    () => telemetry.close(),
+    () => events.stop(),
+    () => index.stop(),
+    () => secrets.stop(),
+    () => leader.stop(),
+    async () => {
+      draining = true;
+    },
+  ];
 }

@@ -7,15 +7,18 @@
  */
 
 import { SNAPSHOT_SCHEMA_VERSION, type Snapshot, type Source } from '#crds/policy/snapshot.ts';
-import type { AccessPolicy, MaskingRule, ProtectedResource } from '#crds/v1alpha1/kinds.ts';
+import type { AccessPolicy, ProtectedResource } from '#crds/v1alpha1/kinds.ts';
+import { mayRestrict, mayTarget } from './broken.ts';
 import { conditionsOf, type ObjectConditions } from './conditions.ts';
 import { compileGate, compileMasking, compilePolicy, concerns, type Workload } from './parts.ts';
-import { type Contributions, compileResource } from './resource.ts';
+import { brokenResource, type Contributions, compileResource } from './resource.ts';
 import { byIdentity, type CompileObject, keyOf, sourceOf, type World, worldOf } from './world.ts';
 
+export type { BrokenObject } from './broken.ts';
 export type { ObjectConditions } from './conditions.ts';
 export type { Workload } from './parts.ts';
-export type { CompileObject } from './world.ts';
+export type { CompileObject, World } from './world.ts';
+export { worldOf } from './world.ts';
 
 export interface Compiled {
   readonly snapshot: Snapshot;
@@ -25,19 +28,30 @@ export interface Compiled {
 
 export function compile(objects: readonly CompileObject[], workload: Workload): Compiled {
   const world = worldOf(objects);
+  return { snapshot: compileWorkload(world, workload), conditions: world.all.map((object) => conditionsOf(object, world)) };
+}
+
+/** The policy of one workload, where conditions are not asked for. */
+export function compileWorkload(world: World, workload: Workload): Snapshot {
   const used = new Map<string, Source>();
-  const use = (object: CompileObject) => used.set(keyOf(object), sourceOf(object));
+  const use = ({ kind, namespace, name, uid, generation }: Source) =>
+    used.set(`${kind}/${namespace}/${name}`, { kind, namespace, name, uid, generation });
   const resources = world.resources.map((resource) => {
-    use(resource);
+    use(sourceOf(resource));
     return compileResource(resource, contributionsTo(resource, world, workload, use));
   });
-  const snapshot: Snapshot = {
+  const broken = world.broken
+    .filter(({ kind }) => kind === 'ProtectedResource')
+    .map((object) => {
+      use(object);
+      return brokenResource(object);
+    });
+  return {
     schemaVersion: SNAPSHOT_SCHEMA_VERSION,
     workload: { namespace: workload.namespace, serviceAccount: workload.serviceAccount },
     sources: [...used.values()].sort(byIdentity),
-    resources,
+    resources: broken.length === 0 ? resources : [...resources, ...broken].sort(byName),
   };
-  return { snapshot, conditions: world.all.map((object) => conditionsOf(object, world)) };
 }
 
 /** What the objects of the resource's own namespace say about it, to this workload or to whoever presents a token. */
@@ -45,41 +59,52 @@ function contributionsTo(
   resource: ProtectedResource & CompileObject,
   world: World,
   workload: Workload,
-  use: (object: CompileObject) => void,
+  use: (source: Source) => void,
 ): Contributions {
-  const targets = ({ metadata, spec }: AccessPolicy | MaskingRule) =>
-    metadata.namespace === resource.metadata.namespace && spec.targetRefs.some(({ name }) => name === resource.metadata.name);
+  const target = `${resource.metadata.namespace}/${resource.metadata.name}`;
+  const broken = world.broken.filter((object) => mayTarget(object, resource.metadata));
   const unresolved: string[] = world.duplicates.has(keyOf(resource)) ? [`ProtectedResource/${resource.metadata.name}`] : [];
 
-  const policies = world.policies.filter(targets).flatMap((object) => {
+  const policies = (world.policiesAbout.get(target) ?? []).flatMap((object) => {
     const part = compilePolicy(object, resource.spec.protocol, workload);
     if (part.value?.subjects.length === 0) return [];
     const broken = part.problems.length > 0 || world.duplicates.has(keyOf(object));
     if (!broken && part.value !== null) {
-      use(object);
+      use(sourceOf(object));
       return [part.value];
     }
     if (concerns(object, workload) && restricts(object)) {
-      use(object);
+      use(sourceOf(object));
       unresolved.push(`AccessPolicy/${object.metadata.name}`);
     }
     return [];
   });
+  for (const object of broken) {
+    if (object.kind !== 'AccessPolicy' || !mayRestrict(object, workload)) continue;
+    use(object);
+    unresolved.push(`AccessPolicy/${object.name}`);
+  }
 
   // Who may not even ask learns nothing of the masks.
-  const maskings = policies.length === 0 ? [] : world.maskings.filter(targets);
+  const maskings = policies.length === 0 ? [] : (world.maskingsAbout.get(target) ?? []);
   const masking = maskings.flatMap((object) => {
-    use(object);
+    use(sourceOf(object));
     const part = compileMasking(object, resource.spec.protocol, workload);
     if (part.value !== null && part.problems.length === 0 && !world.duplicates.has(keyOf(object))) return [part.value];
     unresolved.push(`MaskingRule/${object.metadata.name}`);
     return [];
   });
 
+  for (const object of broken) {
+    if (object.kind !== 'MaskingRule' || policies.length === 0) continue;
+    use(object);
+    unresolved.push(`MaskingRule/${object.name}`);
+  }
+
   const asked = new Set(policies.flatMap(({ rules }) => rules.flatMap((rule) => rule.gates)));
   const gates = world.gates.filter(({ metadata }) => metadata.namespace === resource.metadata.namespace && asked.has(metadata.name));
   for (const gate of gates) {
-    use(gate);
+    use(sourceOf(gate));
     if (world.duplicates.has(keyOf(gate))) unresolved.push(`ApprovalGate/${gate.metadata.name}`);
   }
   return { policies, masking, gates: gates.map(compileGate), unresolved: [...new Set(unresolved)].sort() };
@@ -88,4 +113,8 @@ function contributionsTo(
 /** A policy that is left out may only ever have allowed. */
 function restricts({ spec }: AccessPolicy): boolean {
   return spec.mode === 'Enforce' && (spec.limits !== undefined || spec.rules.some(({ action }) => action !== 'Allow'));
+}
+
+function byName(a: { readonly namespace: string; readonly name: string }, b: typeof a): number {
+  return a.namespace < b.namespace ? -1 : a.namespace > b.namespace ? 1 : a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
 }

@@ -56,8 +56,17 @@ export function compilePolicy(
   const idle = protocol === 'HTTP' && spec.limits?.maxRows !== undefined ? ['maxRows limits nothing of a target that speaks HTTP'] : [];
   return {
     value: { ...whole, subjects: spec.subjects.filter((subject) => mayBeHere(subject, workload)).map(compileSubject) },
-    problems: [...policyProblems(whole), ...conditionProblems(spec), ...idle],
+    problems: remembered(object, () => [...policyProblems(whole), ...conditionProblems(spec)]).concat(idle),
   };
+}
+
+const known = new WeakMap<object, string[]>();
+
+/** Compiling conditions and patterns is slow, and the same object is compiled for every workload and each time that another one changes. */
+function remembered(object: object, find: () => readonly string[]): string[] {
+  const found = known.get(object) ?? [...find()];
+  known.set(object, found);
+  return found;
 }
 
 /** Whether a policy that can't be compiled might be about this sidecar. */
@@ -111,7 +120,7 @@ export function compileMasking(
   const idle = protocol === 'HTTP' && whole.detectors.length === 0 ? ['columns mask nothing of a target that speaks HTTP'] : [];
   return {
     value: { ...whole, exemptSubjects: exempt.filter((subject) => mayBeHere(subject, workload)).map(compileSubject) },
-    problems: [...maskingProblems(whole), ...idle],
+    problems: remembered(object, () => maskingProblems(whole)).concat(idle),
   };
 }
 

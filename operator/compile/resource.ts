@@ -1,5 +1,6 @@
 import type { Capability, SnapshotGate, SnapshotMasking, SnapshotPolicy, SnapshotResource } from '#crds/policy/snapshot.ts';
 import type { ProtectedResource } from '#crds/v1alpha1/kinds.ts';
+import { addressesOf, type BrokenObject } from './broken.ts';
 
 export interface Contributions {
   readonly policies: readonly SnapshotPolicy[];
@@ -34,6 +35,26 @@ export function compileResource({ metadata, spec }: ProtectedResource, contribut
     policies,
     masking,
     gates: contributions.gates,
+  };
+}
+
+/** A target whose spec can't be understood: no sidecar has the capability, so it denies. A name that ends in `.invalid` is never resolved (RFC 6761). */
+export function brokenResource(object: BrokenObject): SnapshotResource {
+  const [address = { host: 'unreadable.invalid', port: 1 }, ...aliases] = addressesOf(object);
+  return {
+    namespace: object.namespace,
+    name: object.name,
+    generation: object.generation,
+    requiredCapabilities: [`unresolved/ProtectedResource/${object.name}`],
+    protocol: 'PostgreSQL',
+    address,
+    aliases,
+    tls: { mode: 'VerifyFull' },
+    agentToken: 'Ignore',
+    recording: { results: 'None', sampleRows: 0, fsync: 'Always' },
+    policies: [],
+    masking: [],
+    gates: [],
   };
 }
 

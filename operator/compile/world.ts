@@ -1,5 +1,6 @@
 import type { Source } from '#crds/policy/snapshot.ts';
 import type { AccessPolicy, ApprovalGate, ChaperoneObject, MaskingRule, ProtectedResource } from '#crds/v1alpha1/kinds.ts';
+import type { BrokenObject } from './broken.ts';
 
 /** An object that `validateManifest` took, with the metadata that a snapshot records. */
 export type CompileObject = ChaperoneObject & { readonly metadata: { readonly uid: string; readonly generation: number } };
@@ -11,11 +12,16 @@ export interface World {
   readonly policies: readonly (AccessPolicy & CompileObject)[];
   readonly maskings: readonly (MaskingRule & CompileObject)[];
   readonly gates: readonly (ApprovalGate & CompileObject)[];
+  /** By `namespace/name` of the ProtectedResource that they name, each in the order of `policies` and `maskings`. */
+  readonly policiesAbout: ReadonlyMap<string, World['policies']>;
+  readonly maskingsAbout: ReadonlyMap<string, World['maskings']>;
   /** Keys of objects that are there more than once. An API server has none; a folder may. */
   readonly duplicates: ReadonlySet<string>;
+  /** What the validator refuses though it is there, sorted. Never of a folder: there it is an error. */
+  readonly broken: readonly BrokenObject[];
 }
 
-export function worldOf(objects: readonly CompileObject[]): World {
+export function worldOf(objects: readonly CompileObject[], broken: readonly BrokenObject[] = []): World {
   const all = [...objects].sort((a, b) => byIdentity(sourceOf(a), sourceOf(b)));
   const seen = new Set<string>();
   const duplicates = new Set<string>();
@@ -26,15 +32,32 @@ export function worldOf(objects: readonly CompileObject[]): World {
     else unique.push(object);
     seen.add(key);
   }
+  // Each of two copies may be about a target of its own.
+  const policies = all.filter((object) => object.kind === 'AccessPolicy');
+  const maskings = all.filter((object) => object.kind === 'MaskingRule');
   return {
     all,
     resources: unique.filter((object) => object.kind === 'ProtectedResource'),
-    // Each of two copies may be about a target of its own.
-    policies: all.filter((object) => object.kind === 'AccessPolicy'),
-    maskings: all.filter((object) => object.kind === 'MaskingRule'),
+    policies,
+    maskings,
+    policiesAbout: byTarget(policies),
+    maskingsAbout: byTarget(maskings),
     gates: unique.filter((object) => object.kind === 'ApprovalGate'),
     duplicates,
+    broken: [...broken].sort(byIdentity),
   };
+}
+
+function byTarget<T extends AccessPolicy | MaskingRule>(objects: readonly T[]): ReadonlyMap<string, readonly T[]> {
+  const found = new Map<string, T[]>();
+  for (const object of objects) {
+    for (const target of new Set(object.spec.targetRefs.map(({ name }) => `${object.metadata.namespace}/${name}`))) {
+      const about = found.get(target);
+      if (about === undefined) found.set(target, [object]);
+      else about.push(object);
+    }
+  }
+  return found;
 }
 
 export function keyOf({ kind, metadata }: ChaperoneObject): string {

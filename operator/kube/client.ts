@@ -1,4 +1,5 @@
 /** Kubernetes' REST interface, typed by the caller. Every failure is a KubeError. */
+import type { IncomingMessage } from 'node:http';
 import { KubeError } from './error.ts';
 import { lines } from './lines.ts';
 import { apiVersionOf, type KubeObject, type ObjectKey, pathOf, type ResourceRef } from './resource.ts';
@@ -66,8 +67,8 @@ export interface KubeClient {
   get<T extends KubeObject>(ref: ResourceRef, key: ObjectKey): Promise<T>;
   /** All of them, page by page. */
   list<T extends KubeObject>(ref: ResourceRef, options?: ListOptions): Promise<KubeList<T>>;
-  /** Ends when the server does. Throws KubeError where the connection breaks or the signal is given. */
-  watch<T extends KubeObject>(ref: ResourceRef, options: WatchOptions): AsyncIterable<WatchEvent<T>>;
+  /** Resolves when the server has answered. The events end when the server does; they throw KubeError where the connection breaks or the signal is given. */
+  watch<T extends KubeObject>(ref: ResourceRef, options: WatchOptions): Promise<AsyncIterable<WatchEvent<T>>>;
   create<T extends KubeObject>(ref: ResourceRef, object: T): Promise<T>;
   /** Replaces it; with metadata.resourceVersion only where nobody else did (Conflict). */
   update<T extends KubeObject>(ref: ResourceRef, object: T): Promise<T>;
@@ -164,11 +165,11 @@ function clientOn(transport: Transport): KubeClient {
   };
 }
 
-async function* watchOn<T extends KubeObject>(
+async function watchOn<T extends KubeObject>(
   transport: Transport,
   ref: ResourceRef,
   options: WatchOptions,
-): AsyncGenerator<WatchEvent<T>> {
+): Promise<AsyncIterable<WatchEvent<T>>> {
   const query = queryOf(options, {
     watch: 'true',
     allowWatchBookmarks: 'true',
@@ -177,10 +178,18 @@ async function* watchOn<T extends KubeObject>(
   });
   const path = `${pathOf(ref, inNamespace(options))}?${query.toString()}`;
   const answer = await transport.open({ method: 'GET', path, ...(options.signal === undefined ? {} : { signal: options.signal }) });
+  return eventsOf<T>(answer, ref, options.signal);
+}
+
+async function* eventsOf<T extends KubeObject>(
+  answer: IncomingMessage,
+  ref: ResourceRef,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<WatchEvent<T>> {
   try {
     for await (const line of lines(answer)) yield JSON.parse(line) as WatchEvent<T>;
   } catch (error: unknown) {
-    if (options.signal?.aborted) throw new KubeError('Aborted', `watch of ${ref.plural}: given up`);
+    if (signal?.aborted) throw new KubeError('Aborted', `watch of ${ref.plural}: given up`);
     throw error instanceof KubeError ? error : new KubeError('Unavailable', `watch of ${ref.plural}: the stream broke`);
   } finally {
     answer.destroy();

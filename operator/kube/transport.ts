@@ -5,6 +5,7 @@
 import { type ClientRequest, type IncomingMessage, Agent as PlainAgent, request as plainRequest } from 'node:http';
 import { Agent, type RequestOptions, request as tlsRequest } from 'node:https';
 import { KubeConfig } from '@kubernetes/client-node';
+import { pause } from './backoff.ts';
 import { errorOfStatus, KubeError } from './error.ts';
 
 export interface Call {
@@ -81,6 +82,8 @@ export function createTransport(config: KubeConfig): Transport {
     const head = AbortSignal.timeout(call.headTimeoutMs ?? TIMEOUT_MS);
     const request = (plain ? plainRequest : tlsRequest)(options);
     const answer = await answerTo(request, call, head, name);
+    // A watch may be silent for a minute: only the kernel's own questions tell whether the other side still lives.
+    answer.socket.setKeepAlive(true, KEEP_ALIVE_MS);
     const status = answer.statusCode ?? 0;
     if (status >= 200 && status < 300) return answer;
     const text = await textOf(answer, name, 1024 * 1024).catch(() => '');
@@ -170,18 +173,4 @@ function parsed(text: string): unknown {
 
 function retryAfterMs(header: string | undefined): number | null {
   return header !== undefined && /^\d{1,6}$/.test(header) ? Number(header) * 1000 : null;
-}
-
-function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((done) => {
-    const timer = setTimeout(done, ms);
-    signal?.addEventListener(
-      'abort',
-      () => {
-        clearTimeout(timer);
-        done();
-      },
-      { once: true },
-    );
-  });
 }

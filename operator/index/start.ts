@@ -1,0 +1,106 @@
+/** The index joined with the watches that feed it. */
+import { LABELS } from '#crds/control/names.ts';
+import { KINDS, type Kind } from '#crds/v1alpha1/kinds.ts';
+import type { World } from '#operator/compile/compile.ts';
+import type { KubeClient } from '#operator/kube/client.ts';
+import { ofKind, PODS } from '#operator/kube/resources.ts';
+import { collection } from '#operator/kube/source.ts';
+import { startWatch, type Watch, type WatchLog, type WatchState, type WatchTimes } from '#operator/kube/watch.ts';
+import { createPodIndex, type InjectedPod, type PodIndex, type PodObject, prunePod } from './pods.ts';
+import { createSnapshots, type Snapshots, workloadKey } from './snapshots.ts';
+import { createWorldIndex, indexKey, type RawObject, type WorldIndex } from './world.ts';
+
+export interface Index {
+  readonly objects: Pick<WorldIndex, 'get' | 'keys'>;
+  readonly pods: PodIndex;
+  readonly snapshots: Snapshots;
+  /** Null before all four kinds have been listed. */
+  world(): World | null;
+  /** All four kinds and the pods have been listed. */
+  readonly synced: Promise<void>;
+  states(): readonly WatchState[];
+  /** Policy, or an object's status or metadata, has changed: `Kind/namespace/name`. */
+  onObject(listener: (key: string) => void): () => void;
+  onPod(listener: (pod: InjectedPod | undefined) => void): () => void;
+  stop(): Promise<void>;
+}
+
+export function startIndex(kube: KubeClient, log: WatchLog, times: Partial<WatchTimes> = {}): Index {
+  const objects = createWorldIndex();
+  const pods = createPodIndex();
+  const onObject = new Set<(key: string) => void>();
+  const onPod = new Set<(pod: InjectedPod | undefined) => void>();
+  const watches: { readonly state: () => WatchState; readonly synced: Promise<void>; stop(): Promise<void> }[] = [];
+  const kinds = Object.keys(KINDS) as Kind[];
+
+  const known = () => watches.length > kinds.length && watches.slice(0, kinds.length).every((watch) => watch.state().synced);
+  const world = () => (known() ? objects.world() : null);
+  const inUse = () => new Set([...pods.all()].map(workloadKey));
+  const snapshots = createSnapshots({ world, log, inUse });
+
+  for (const kind of kinds) {
+    const watch: Watch<RawObject> = startWatch<RawObject>({
+      source: collection(kube, ofKind(kind)),
+      // A list has no apiVersion and kind in its items; managed fields are half of an object.
+      prune: ({ metadata, spec, status }) => ({
+        ...typeOf(kind),
+        metadata: withoutManagedFields(metadata),
+        ...(spec === undefined ? {} : { spec }),
+        ...(status === undefined ? {} : { status }),
+      }),
+      onChange: (change) => {
+        const changed = change.type === 'Set' ? objects.set(kind, change.object) : objects.remove(kind, change.object);
+        if (changed) snapshots.changed();
+        const { namespace = '', name } = change.object.metadata;
+        for (const listener of onObject) listener(indexKey(kind, namespace, name));
+      },
+      log,
+      times,
+    });
+    watches.push(watch);
+  }
+  watches.push(
+    startWatch<PodObject>({
+      source: collection(kube, PODS, { labelSelector: `${LABELS.injected}=true` }),
+      prune: prunePod,
+      onChange: (change) => {
+        if (change.type === 'Set') pods.set(change.object);
+        else pods.remove(change.object);
+        for (const listener of onPod) listener(pods.get(change.object.metadata.uid ?? ''));
+      },
+      log,
+      times,
+    }),
+  );
+
+  const synced = Promise.all(watches.map((watch) => watch.synced)).then(() => snapshots.changed());
+  return {
+    objects,
+    pods,
+    snapshots,
+    world,
+    synced,
+    states: () => watches.map((watch) => watch.state()),
+    onObject: (listener) => subscribe(onObject, listener),
+    onPod: (listener) => subscribe(onPod, listener),
+    stop: async () => {
+      snapshots.stop();
+      await Promise.all(watches.map((watch) => watch.stop()));
+    },
+  };
+}
+
+function typeOf(kind: Kind) {
+  const { group, version } = ofKind(kind);
+  return { apiVersion: `${group}/${version}`, kind };
+}
+
+function withoutManagedFields(metadata: RawObject['metadata']): RawObject['metadata'] {
+  const { managedFields: _, ...rest } = metadata as RawObject['metadata'] & { readonly managedFields?: unknown };
+  return rest;
+}
+
+function subscribe<T>(listeners: Set<T>, listener: T): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
