@@ -53,7 +53,7 @@ export function createTransport(config: KubeConfig): Transport {
   const kept = { keepAlive: true, keepAliveMsecs: KEEP_ALIVE_MS, scheduling: 'lifo' } as const;
   const agent = plain ? new PlainAgent(kept) : new Agent(kept);
 
-  const optionsOf = async ({ method, path, body, contentType }: Call): Promise<RequestOptions> => {
+  const optionsOf = async ({ method, path, contentType }: Call, body: Buffer | undefined): Promise<RequestOptions> => {
     const options: RequestOptions = {};
     await config.applyToHTTPSOptions(options);
     return {
@@ -68,7 +68,8 @@ export function createTransport(config: KubeConfig): Transport {
         ...options.headers,
         accept: 'application/json',
         'user-agent': 'chaperone',
-        ...(body === undefined ? {} : { 'content-type': contentType ?? 'application/json' }),
+        // Said by hand: without it Node sends the body of a DELETE with no length, and the server takes it for the next request.
+        ...(body === undefined ? {} : { 'content-type': contentType ?? 'application/json', 'content-length': body.length }),
       },
     };
   };
@@ -76,12 +77,13 @@ export function createTransport(config: KubeConfig): Transport {
   const open: Transport['open'] = async (call) => {
     const name = nameOf(call);
     if (call.signal?.aborted) throw new KubeError('Aborted', `${name}: given up`);
-    const options = await optionsOf(call).catch((error: unknown) => {
+    const body = call.body === undefined ? undefined : Buffer.from(JSON.stringify(call.body), 'utf8');
+    const options = await optionsOf(call, body).catch((error: unknown) => {
       throw new KubeError('Unauthorized', `${name}: no credentials: ${codeOfSystem(error)}`);
     });
     const head = AbortSignal.timeout(call.headTimeoutMs ?? TIMEOUT_MS);
     const request = (plain ? plainRequest : tlsRequest)(options);
-    const answer = await answerTo(request, call, head, name);
+    const answer = await answerTo(request, { body, signal: call.signal }, head, name);
     // A watch may be silent for a minute: only the kernel's own questions tell whether the other side still lives.
     answer.socket.setKeepAlive(true, KEEP_ALIVE_MS);
     const status = answer.statusCode ?? 0;
@@ -115,7 +117,12 @@ export function createTransport(config: KubeConfig): Transport {
   return { server: cluster.server, send, open, close: () => agent.destroy() };
 }
 
-function answerTo(request: ClientRequest, call: Call, timeout: AbortSignal, name: string): Promise<IncomingMessage> {
+function answerTo(
+  request: ClientRequest,
+  { body, signal }: { readonly body: Buffer | undefined; readonly signal: AbortSignal | undefined },
+  timeout: AbortSignal,
+  name: string,
+): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const giveUp = () => {
       request.destroy();
@@ -126,15 +133,15 @@ function answerTo(request: ClientRequest, call: Call, timeout: AbortSignal, name
       reject(new KubeError('Unavailable', `${name}: no answer in time`));
     };
     // The caller's signal goes on to cut the body; the time limit is for the head alone.
-    call.signal?.addEventListener('abort', giveUp, { once: true });
+    signal?.addEventListener('abort', giveUp, { once: true });
     timeout.addEventListener('abort', tooLate, { once: true });
-    request.once('close', () => call.signal?.removeEventListener('abort', giveUp));
+    request.once('close', () => signal?.removeEventListener('abort', giveUp));
     request.on('error', (error) => reject(new KubeError('Unavailable', `${name}: ${codeOfSystem(error)}`)));
     request.once('response', (answer) => {
       timeout.removeEventListener('abort', tooLate);
       resolve(answer);
     });
-    request.end(call.body === undefined ? undefined : JSON.stringify(call.body));
+    request.end(body);
   });
 }
 
