@@ -12,8 +12,27 @@ import { hasProgram } from '#e2e/clients/programs.ts';
 import { MEMORY, measure, type Options } from './measure.ts';
 import { type Summary, summarise, tableOf } from './report.ts';
 
-const FULL: Options = { rounds: 3, seconds: 2, clients: [1, 8, 32], bulkRows: 500_000, scale: 10 };
-const QUICK: Options = { rounds: 1, seconds: 1, clients: [1, 8], bulkRows: 200_000, scale: 1 };
+const FULL: Options = {
+  warmUpSeconds: 6,
+  rounds: 7,
+  seconds: 1,
+  loads: (['simple', 'prepared'] as const).flatMap((protocol) => [1, 8, 32].map((clients) => ({ protocol, clients }))),
+  bulkRounds: 3,
+  bulkRows: 500_000,
+  scale: 10,
+};
+const QUICK: Options = {
+  warmUpSeconds: 1,
+  rounds: 2,
+  seconds: 1,
+  loads: [
+    { protocol: 'simple', clients: 1 },
+    { protocol: 'prepared', clients: 8 },
+  ],
+  bulkRounds: 1,
+  bulkRows: 100_000,
+  scale: 1,
+};
 
 async function main(): Promise<number> {
   const { values } = parseArgs({ options: { quick: { type: 'boolean' }, json: { type: 'boolean' }, write: { type: 'boolean' } } });
@@ -35,12 +54,18 @@ async function main(): Promise<number> {
   return 0;
 }
 
-function reportOf(summaries: readonly Summary[], { rounds, seconds }: Options, tookSeconds: number, loadBefore: number): string {
+function reportOf(
+  summaries: readonly Summary[],
+  { warmUpSeconds, rounds, seconds }: Options,
+  tookSeconds: number,
+  loadBefore: number,
+): string {
   const spread = Math.max(...summaries.filter((s) => s.unit === 'transactions/s').map((s) => s.spread));
   return `# What the sidecar costs
 
 Written by \`npm run bench -- --write\` in ${tookSeconds} s. Medians of ${rounds} interleaved rounds of ${seconds} s: every target once in each round,
-with client, proxy and server on one machine. Ratios carry over to another machine, the numbers themselves don't; neither carries over from a machine that was busy. Here the load was
+with client, proxy and server on one machine; a ratio is the median of the rounds' ratios. Before they are counted all targets serve each protocol
+for ${warmUpSeconds} s: what is compared is the steady state, and a runtime that compiles as it goes needs a while to reach it. Ratios carry over to another machine, the numbers themselves don't; neither carries over from a machine that was busy. Here the load was
 ${loadBefore.toFixed(1)} before the start, and rounds differed by up to ±${Math.round(spread * 100)} %.
 
 ${machine()

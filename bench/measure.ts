@@ -5,16 +5,19 @@ import { join } from 'node:path';
 import { runClient } from '#e2e/clients/programs.ts';
 import { generatePassword, startPostgres } from '#e2e/postgres/server.ts';
 import { readBulk } from './bulk.ts';
-import { runPgbench } from './pgbench.ts';
+import { type Load, runPgbench } from './pgbench.ts';
 import { residentMb } from './process.ts';
 import type { Measurement } from './report.ts';
 import { startChaperone, startHaproxy, startPgbouncer, type Target } from './targets.ts';
 
 export interface Options {
+  /** Of load on each target, with each protocol, before anything is counted: the same for all. */
+  readonly warmUpSeconds: number;
   readonly rounds: number;
   /** Of each run of pgbench. */
   readonly seconds: number;
-  readonly clients: readonly number[];
+  readonly loads: readonly Pick<Load, 'protocol' | 'clients'>[];
+  readonly bulkRounds: number;
   readonly bulkRows: number;
   /** Of pgbench's tables: 100,000 accounts each. */
   readonly scale: number;
@@ -90,24 +93,29 @@ async function fill(direct: Target, { scale, bulkRows }: Options): Promise<void>
   await run('psql', '-X', '-q', '-c', 'VACUUM ANALYZE');
 }
 
-async function measurePgbench(series: Series, { rounds, seconds, clients }: Options, say: (text: string) => void): Promise<void> {
-  for (const target of series.targets) await runPgbench(target, { protocol: 'prepared', clients: 4, seconds: 1 });
-  for (const protocol of ['simple', 'prepared'] as const) {
-    for (const count of clients) {
-      const name = `${protocol}, ${count} ${count === 1 ? 'client' : 'clients'}`;
-      say(`pgbench -S, ${name}`);
-      for (const target of series.inTurns(rounds)) {
-        const { tps, latencyMs, cpuUs, memoryMb } = await runPgbench(target, { protocol, clients: count, seconds });
-        series.add(name, target, { 'transactions/s': tps, 'ms of latency': latencyMs, 'µs of CPU a query': cpuUs, [MEMORY]: memoryMb });
-      }
+async function measurePgbench(
+  series: Series,
+  { warmUpSeconds, rounds, seconds, loads }: Options,
+  say: (text: string) => void,
+): Promise<void> {
+  for (const protocol of new Set(loads.map((load) => load.protocol))) {
+    say(`warm-up, ${protocol}`);
+    for (const target of series.targets) await runPgbench(target, { protocol, clients: 2, seconds: warmUpSeconds });
+  }
+  for (const { protocol, clients } of loads) {
+    const name = `${protocol}, ${clients} ${clients === 1 ? 'client' : 'clients'}`;
+    say(`pgbench -S, ${name}`);
+    for (const target of series.inTurns(rounds)) {
+      const { tps, latencyMs, cpuUs, memoryMb } = await runPgbench(target, { protocol, clients, seconds });
+      series.add(name, target, { 'transactions/s': tps, 'ms of latency': latencyMs, 'µs of CPU a query': cpuUs, [MEMORY]: memoryMb });
     }
   }
 }
 
-async function measureBulk(series: Series, { rounds, bulkRows }: Options, say: (text: string) => void): Promise<void> {
+async function measureBulk(series: Series, { bulkRounds, bulkRows }: Options, say: (text: string) => void): Promise<void> {
   const name = `bulk read, ${bulkRows} rows`;
   say(name);
-  for (const target of series.inTurns(rounds)) {
+  for (const target of series.inTurns(bulkRounds)) {
     const { rows, rowsPerSecond, megabytesPerSecond, cpuMsPerMb, memoryMb } = await readBulk(target, BULK_SQL);
     if (rows !== bulkRows) throw new Error(`${target.name} gave ${rows} rows instead of ${bulkRows}`);
     series.add(name, target, { 'rows/s': rowsPerSecond, 'MB/s': megabytesPerSecond, 'ms of CPU a MB': cpuMsPerMb, [MEMORY]: memoryMb });

@@ -15,7 +15,7 @@ export interface Summary {
   readonly median: number;
   /** Half of the distance from the least to the most, as part of the median. */
   readonly spread: number;
-  /** Of the medians; null where that target was not measured. */
+  /** Median of what each round's value is of that target's in the same round; null where it was not measured. */
   readonly ofDirect: number | null;
   readonly ofHaproxy: number | null;
 }
@@ -28,21 +28,20 @@ export function median(numbers: readonly number[]): number {
 }
 
 export function summarise(measurements: readonly Measurement[]): Summary[] {
-  const medianOf = (like: Measurement, target: string) => {
-    const found = measurements.find((m) => m.case === like.case && m.unit === like.unit && m.target === target);
-    return found ? median(found.values) : null;
+  const ratioTo = (target: string, of: Measurement) => {
+    const base = measurements.find((m) => m.case === of.case && m.unit === of.unit && m.target === target);
+    return base === undefined ? null : median(of.values.map((value, round) => value / (base.values[round] ?? Number.NaN)));
   };
   return measurements.map((m) => {
     const value = median(m.values);
-    const [direct, haproxy] = [medianOf(m, 'direct'), medianOf(m, 'haproxy')];
     return {
       case: m.case,
       unit: m.unit,
       target: m.target,
       median: value,
       spread: (Math.max(...m.values) - Math.min(...m.values)) / 2 / value,
-      ofDirect: direct === null ? null : value / direct,
-      ofHaproxy: haproxy === null ? null : value / haproxy,
+      ofDirect: ratioTo('direct', m),
+      ofHaproxy: ratioTo('haproxy', m),
     };
   });
 }
