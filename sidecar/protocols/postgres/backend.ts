@@ -135,7 +135,7 @@ export class Backend implements FrameSink {
       return;
     }
     if (type !== BACKEND.RowDescription && type !== BACKEND.NoData) return this.#unexpected();
-    head.of.fields = type === BACKEND.NoData ? [] : decodeRowDescription(buffer, start, end);
+    head.of.fields = type === BACKEND.NoData ? [] : this.#rowDescription.of(buffer, start, end);
     session.queue.shift();
     if (!head.swallow) session.toClient.forward(buffer, start, end);
   }

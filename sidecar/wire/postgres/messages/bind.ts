@@ -21,7 +21,7 @@ export function decodeBind(buffer: Buffer, start: number, end: number): Bind {
   const portal = body.cstring();
   const statement = body.cstring();
   const parameterFormats = formats(body);
-  const parameters = Array.from({ length: body.uint16() }, () => body.value());
+  const parameters = body.list(valueOf);
   if (parameterFormats.length > 1 && parameterFormats.length !== parameters.length) {
     throw new WireError('count_mismatch', 'a Bind has more or fewer parameter formats than parameters');
   }
@@ -31,8 +31,11 @@ export function decodeBind(buffer: Buffer, start: number, end: number): Bind {
 }
 
 function formats(body: Body): (0 | 1)[] {
-  return Array.from({ length: body.uint16() }, () => format(body.uint16()));
+  return body.list(formatOf);
 }
+
+const valueOf = (body: Body) => body.value();
+const formatOf = (body: Body) => format(body.uint16());
 
 /** The format of parameter or column `index` from 0. */
 export function formatAt(list: readonly (0 | 1)[], index: number): 0 | 1 {

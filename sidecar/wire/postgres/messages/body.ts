@@ -56,6 +56,14 @@ export class Body {
     return this.bytes(this.left);
   }
 
+  /** A count and that many members. */
+  list<T>(read: (body: this) => T): T[] {
+    const count = this.uint16();
+    const members: T[] = [];
+    for (let i = 0; i < count; i++) members.push(read(this));
+    return members;
+  }
+
   /** Length and bytes; null for -1. Any other negative length is refused. */
   value(): Buffer | null {
     const length = this.int32();

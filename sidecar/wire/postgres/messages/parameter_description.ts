@@ -5,7 +5,7 @@ import { frame, int32, uint16 } from './encode.ts';
 /** OIDs of a statement's parameters. https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-PARAMETERDESCRIPTION */
 export function decodeParameterDescription(buffer: Buffer, start: number, end: number): number[] {
   const body = new Body(buffer, start, end);
-  const types = Array.from({ length: body.uint16() }, () => body.uint32());
+  const types = body.list(typeOf);
   body.finish();
   return types;
 }
@@ -13,3 +13,5 @@ export function decodeParameterDescription(buffer: Buffer, start: number, end: n
 export function encodeParameterDescription(types: readonly number[]): Buffer {
   return frame(BACKEND.ParameterDescription, uint16(types.length), ...types.map(int32));
 }
+
+const typeOf = (body: Body) => body.uint32();

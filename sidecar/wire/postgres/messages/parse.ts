@@ -16,10 +16,12 @@ export function decodeParse(buffer: Buffer, start: number, end: number): Parse {
   const body = new Body(buffer, start, end);
   const statement = body.cstring();
   const text = body.cstring();
-  const parameterTypes = Array.from({ length: body.uint16() }, () => body.uint32());
+  const parameterTypes = body.list(typeOf);
   body.finish();
   return { type: 'Parse', statement, text, parameterTypes };
 }
+
+const typeOf = (body: Body) => body.uint32();
 
 export function encodeParse(message: Omit<Parse, 'type'>): Buffer {
   const { statement, text, parameterTypes } = message;

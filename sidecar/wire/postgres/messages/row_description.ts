@@ -19,7 +19,7 @@ export interface Column {
 
 export function decodeRowDescription(buffer: Buffer, start: number, end: number): Column[] {
   const body = new Body(buffer, start, end);
-  const columns = Array.from({ length: body.uint16() }, () => column(body));
+  const columns = body.list(column);
   body.finish();
   return columns;
 }
