@@ -1,4 +1,7 @@
-/** The entry of the sidecar's image: runs from a snapshot file and mounted Secrets, both watched. `chaperone run` does it from a folder of manifests. */
+/**
+ * The entry of the sidecar's image: with an operator (`--operator`), or from a snapshot file and mounted Secrets, both watched. `chaperone run` does it
+ * from a folder of manifests.
+ */
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -6,6 +9,7 @@ import { readIssuers } from './identity/read-issuers.ts';
 import type { Log } from './pipeline.ts';
 import { marksOf, watchFiles } from './policy/watch.ts';
 import { parseListens, parsePort, parseWorkload, StartError } from './start/address.ts';
+import { type OperatorSettings, readOperatorSettings, runWithOperator } from './start/operator.ts';
 import { refuseUnknownListens, type Sidecar, startSidecar } from './start.ts';
 import { lineWriter } from './telemetry/line-writer.ts';
 import { createLog } from './telemetry/log.ts';
@@ -24,23 +28,41 @@ const OPTIONS = {
   'metrics-port': { type: 'string' },
   'ttl-seconds': { type: 'string' },
 } as const;
+/** Put in by `npm run build`; not there in a source tree. */
+declare const CHAPERONE_BUILD: { readonly version: string } | undefined;
 /** As large as a snapshot may be. */
 const MAX_SNAPSHOT_BYTES = 16 * 1024 * 1024;
 
 const log = createLog({ stream: process.stderr, format: 'json', color: false });
 try {
-  await main(readSettings(process.argv.slice(2)));
+  const args = process.argv.slice(2);
+  if (args.some((arg) => /^--operator(=|$)/.test(arg))) await cluster(readOperatorSettings(args));
+  else await main(readSettings(args));
 } catch (error) {
   log.error({}, error instanceof Error ? error.message : 'the sidecar could not start');
   process.exitCode = error instanceof StartError ? 2 : 1;
 }
 
+async function cluster(settings: OperatorSettings): Promise<void> {
+  const lines = lineWriter(process.stdout, verdictJson);
+  const version = typeof CHAPERONE_BUILD === 'undefined' ? 'source' : CHAPERONE_BUILD.version;
+  try {
+    await runWithOperator({ settings, version, log, onVerdict: lines.write, stop: signalled() });
+  } finally {
+    lines.flush();
+  }
+}
+
+function signalled(): Promise<void> {
+  return new Promise((done) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => done());
+  });
+}
+
 async function main(settings: ReturnType<typeof readSettings>): Promise<void> {
   const { snapshotFile, secretsDir, options } = settings;
   const lines = lineWriter(process.stdout, verdictJson);
-  const stop = new Promise<void>((done) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => done());
-  });
+  const stop = signalled();
   const sidecar = await startSidecar({ ...options, log, onVerdict: lines.write });
   const load = () => publish(sidecar, snapshotFile, secretsDir, options.listen, log);
   try {

@@ -6,7 +6,7 @@ import { createApprovalBroker } from './approvals/broker.ts';
 import type { TokenIssuer } from './identity/issuers.ts';
 import { openLocalIssuer } from './identity/local-issuer.ts';
 import { createIdentityVerifier } from './identity/verifier.ts';
-import type { Log, VerdictLine, Workload } from './pipeline.ts';
+import type { Approvals, Log, PolicyStore, VerdictLine, Workload } from './pipeline.ts';
 import { createPolicyStore, type PublishResult } from './policy/store.ts';
 import { openRecordings } from './record/store.ts';
 import { type ListenAddress, StartError } from './start/address.ts';
@@ -32,9 +32,19 @@ export interface SidecarOptions {
   readonly metricsPort?: number;
   /** After this long without a publish everything is denied. */
   readonly ttlMs?: number;
+  /** `certificate`: an operator has certified the workload; there is no local issuer then. `listener` where absent. */
+  readonly workloadProof?: 'listener' | 'certificate';
+  /** Where approvals are kept elsewhere: a cluster. The local broker has none then. */
+  readonly approvals?: (parts: { readonly policy: PolicyStore; readonly now: () => number }) => RemoteApprovals;
   readonly log: Log;
   readonly onVerdict?: (line: VerdictLine) => void;
   readonly now?: () => number;
+}
+
+/** Approvals that are not this process's own. */
+export interface RemoteApprovals extends Approvals {
+  readonly pending: number;
+  close(): void;
 }
 
 /** A sidecar that runs. Keys of `addresses` are `namespace/name` of the resource. */
@@ -51,6 +61,12 @@ export interface Sidecar {
    * Rejects with StartError where a listener can't be opened; the policy is in force then all the same.
    */
   publish(snapshot: unknown, secrets: Secrets): Promise<PublishResult>;
+  /** The same with the Secrets in force; where snapshots and Secrets come apart. */
+  publishSnapshot(snapshot: unknown): Promise<PublishResult>;
+  /** Takes all Secrets anew; the policy stays. */
+  replaceSecrets(secrets: Secrets): void;
+  /** This version still holds, says who gave it: its TTL begins again. False where another one is in force. */
+  confirm(version: string): boolean;
   /** Stops accepting; sessions end after the action that is under way, at the latest after `graceMs` (10 000). */
   drain(graceMs?: number): Promise<void>;
   /** Drains without grace where `drain` was not called, closes the recordings and lets go of everything. */
@@ -87,11 +103,14 @@ async function assemble(options: SidecarOptions, opened: Close[], closeAll: () =
   const ttl = options.ttlMs === undefined ? {} : { ttlMs: options.ttlMs };
   const policy = opening(createPolicyStore({ workload, capabilities: CAPABILITIES, now, ...ttl }));
   const recordings = opening(await openRecordings({ dir: state, clock: now, log, snapshot: () => policy.version }));
-  const local = await openLocalIssuer(state);
-  const identity = createIdentityVerifier({ issuers: [local.verifier, ...(options.issuers ?? [])], now });
+  const { workloadProof = 'listener' } = options;
+  // Tokens of its own would be a second way in, beside the cluster's.
+  const local = workloadProof === 'certificate' ? [] : [(await openLocalIssuer(state)).verifier];
+  const identity = createIdentityVerifier({ issuers: [...local, ...(options.issuers ?? [])], now, workloadProof });
   const credentials = createCredentialStore();
   const { startTls, caFile } = await openTls({ state, given: options.tls, listen, now });
-  const approvals = opening(createApprovalBroker({ policy, matches: means, now, onEvent: (view) => telemetry.approval(view) }));
+  const broker = opening(createApprovalBroker({ policy, matches: means, now, onEvent: (view) => telemetry.approval(view) }));
+  const approvals = options.approvals === undefined ? broker : opening(options.approvals({ policy, now }));
   const onVerdict = (line: VerdictLine) => {
     telemetry.verdict(line);
     options.onVerdict?.(line);
@@ -108,8 +127,8 @@ async function assemble(options: SidecarOptions, opened: Close[], closeAll: () =
     addresses: Object.fromEntries([...listeners.addresses].map(([key, { host, port }]) => [key, { host, port }])),
     approvalsPending: approvals.pending,
   });
-  const admin = opening(await serveAdmin({ path: adminSocketOf(state), broker: approvals, verify: identity.token, status, log }));
-  const publish = createPublisher({
+  const admin = opening(await serveAdmin({ path: adminSocketOf(state), broker, verify: identity.token, status, log }));
+  const publisher = createPublisher({
     policy,
     credentials,
     onResult: (result) => telemetry.reload(result),
@@ -139,7 +158,10 @@ async function assemble(options: SidecarOptions, opened: Close[], closeAll: () =
     adminSocket: admin.path,
     metricsPort: telemetry.port,
     caFile,
-    publish,
+    publish: (snapshot, secrets) => publisher.publish(snapshot, secrets),
+    publishSnapshot: (snapshot) => publisher.publishSnapshot(snapshot),
+    replaceSecrets: (secrets) => publisher.replaceSecrets(secrets),
+    confirm: (version) => policy.confirm(version),
     drain,
     async close() {
       await drain(0);

@@ -1,5 +1,4 @@
 import type { Verdict } from '#crds/policy/verdict.ts';
-import type { ApprovalBroker } from '../approvals/broker.ts';
 import type { ApprovalView } from '../approvals/view.ts';
 import type { PolicyStore, ResourceKey, VerdictLine } from '../pipeline.ts';
 import type { PublishResult } from '../policy/store.ts';
@@ -21,7 +20,7 @@ export interface Telemetry {
 export interface TelemetryOptions {
   readonly port: number | undefined;
   readonly ready: () => boolean;
-  readonly approvals: ApprovalBroker;
+  readonly approvals: { readonly pending: number };
   readonly listeners: Listeners;
   readonly policy: PolicyStore;
 }
