@@ -34,6 +34,8 @@ export interface SidecarOptions {
   readonly ttlMs?: number;
   /** `certificate`: an operator has certified the workload; there is no local issuer then. `listener` where absent. */
   readonly workloadProof?: 'listener' | 'certificate';
+  /** In a cluster: its name, and what proves the recording key. PEM, leaf first. */
+  readonly recording?: { readonly cluster: string; readonly certificates: readonly string[] };
   /** Where approvals are kept elsewhere: a cluster. The local broker has none then. */
   readonly approvals?: (parts: { readonly policy: PolicyStore; readonly now: () => number }) => RemoteApprovals;
   readonly log: Log;
@@ -67,6 +69,8 @@ export interface Sidecar {
   replaceSecrets(secrets: Secrets): void;
   /** This version still holds, says who gave it: its TTL begins again. False where another one is in force. */
   confirm(version: string): boolean;
+  /** The recording key is proven by these from now on. PEM, leaf first. Throws RecordingError. */
+  certify(certificates: readonly string[]): void;
   /** Stops accepting; sessions end after the action that is under way, at the latest after `graceMs` (10 000). */
   drain(graceMs?: number): Promise<void>;
   /** Drains without grace where `drain` was not called, closes the recordings and lets go of everything. */
@@ -102,7 +106,7 @@ async function assemble(options: SidecarOptions, opened: Close[], closeAll: () =
 
   const ttl = options.ttlMs === undefined ? {} : { ttlMs: options.ttlMs };
   const policy = opening(createPolicyStore({ workload, capabilities: CAPABILITIES, now, ...ttl }));
-  const recordings = opening(await openRecordings({ dir: state, clock: now, log, snapshot: () => policy.version }));
+  const recordings = opening(await openRecordings({ dir: state, clock: now, log, snapshot: () => policy.version, ...options.recording }));
   const { workloadProof = 'listener' } = options;
   // Tokens of its own would be a second way in, beside the cluster's.
   const local = workloadProof === 'certificate' ? [] : [(await openLocalIssuer(state)).verifier];
@@ -162,6 +166,7 @@ async function assemble(options: SidecarOptions, opened: Close[], closeAll: () =
     publishSnapshot: (snapshot) => publisher.publishSnapshot(snapshot),
     replaceSecrets: (secrets) => publisher.replaceSecrets(secrets),
     confirm: (version) => policy.confirm(version),
+    certify: (certificates) => recordings.certify(certificates),
     drain,
     async close() {
       await drain(0);

@@ -1,6 +1,6 @@
 /** The operator's own CA: what it signs, and how one CA follows another without a moment in which somebody is not trusted. */
 import { createHash } from 'node:crypto';
-import { type SidecarIdentity, spiffeId } from '#crds/control/spiffe.ts';
+import { recordingAuthorityId, type SidecarIdentity, spiffeId } from '#crds/control/spiffe.ts';
 import { crossSign, type KeyPair, newCa, newKey, newLeaf, notAfterOf, validFor } from './x509.ts';
 
 const HOUR_MS = 3_600_000;
@@ -94,12 +94,13 @@ export class Authority {
     return this.#identity(identity, publicKey, [], validFor(nowMs, LIFE_MS.recording));
   }
 
-  /** Ed25519: for a replica of the operator that countersigns the heads of ledgers. */
-  async countersigner(replica: string, nowMs: number): Promise<Issued> {
+  /** Ed25519: for a replica of the operator, which countersigns the heads of ledgers with it. */
+  async countersigner(trustDomain: string, nowMs: number): Promise<Issued> {
     const { publicKey, key } = await newKey('Ed25519');
-    const subject = `chaperone countersigner ${replica}`;
+    const subject = 'chaperone recording authority';
+    const names = [recordingAuthorityId(trustDomain)];
     const validity = validFor(nowMs, LIFE_MS.serving);
-    const certificate = await newLeaf(this.#state.current, { subject, publicKey, validity, names: [], usages: [] });
+    const certificate = await newLeaf(this.#state.current, { subject, publicKey, validity, names, usages: [] });
     return { certificate, key, chain: this.#chain(certificate) };
   }
 

@@ -122,8 +122,9 @@ test('certificates say what they are for', async () => {
   assert.equal(recording.ca, false);
   assert.equal(recording.verify(createPublicKey(authority.state.current.certificate)), true);
   assert.equal(Math.round((recording.validToDate.getTime() - now) / 1000), LIFE_MS.recording / 1000);
-  const countersigner = await authority.countersigner('chaperone-0', now);
+  const countersigner = await authority.countersigner('cluster.local', now);
   assert.equal(new X509Certificate(countersigner.chain).checkPrivateKey(createPrivate(countersigner.key)), true);
+  assert.equal(new X509Certificate(countersigner.chain).subjectAltName, 'URI:spiffe://cluster.local/recording-authority');
   const ca = new X509Certificate(authority.state.current.certificate);
   assert.equal(ca.ca, true);
 });

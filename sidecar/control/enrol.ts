@@ -33,7 +33,8 @@ export interface Identity {
   readonly cluster: string;
   /** PEM, leaf first. */
   readonly certificateChain: string;
-  readonly recordingCertificateChain: string;
+  /** One PEM each, leaf first. */
+  readonly recordingCertificates: readonly string[];
   readonly caBundle: string;
   readonly renewAtMs: number;
   readonly expiresAtMs: number;
@@ -64,8 +65,9 @@ export async function enrol(options: EnrolOptions): Promise<Identity> {
 export function identityOf(response: EnrolResponse, { key }: Pick<ChannelKey, 'key'>): Identity {
   const { namespace, serviceAccount, pod, podUid, cluster, certificateChain, recordingCertificateChain, caBundle } = response;
   const leaf = certificate(certificateChain);
-  certificate(recordingCertificateChain);
-  certificate(caBundle);
+  const recordingCertificates = recordingCertificateChain.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  for (const pem of [...recordingCertificates, caBundle]) certificate(pem);
+  if (recordingCertificates.length === 0) throw new ControlError('Malformed', 'there is no certificate for the recording key');
   const named = parseSpiffeId((leaf.subjectAltName ?? '').replace(/^URI:/, ''));
   if (named === null || named.namespace !== namespace || named.serviceAccount !== serviceAccount || named.podUid !== podUid)
     throw new ControlError('Malformed', 'the certificate is not the one that the operator speaks of');
@@ -73,7 +75,7 @@ export function identityOf(response: EnrolResponse, { key }: Pick<ChannelKey, 'k
   const expiresAtMs = leaf.validToDate.getTime();
   const renewAtMs = Math.min(Number(response.renewAtSeconds) * 1000, expiresAtMs);
   if (!/^[a-z0-9]([-a-z0-9.]{0,62})$/.test(cluster)) throw new ControlError('Malformed', 'the name of the cluster is not one');
-  return { namespace, serviceAccount, pod, podUid, cluster, certificateChain, recordingCertificateChain, caBundle, renewAtMs, expiresAtMs };
+  return { namespace, serviceAccount, pod, podUid, cluster, certificateChain, recordingCertificates, caBundle, renewAtMs, expiresAtMs };
 }
 
 function certificate(pem: string): X509Certificate {

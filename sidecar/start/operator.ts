@@ -5,6 +5,7 @@ import { PATHS, PORTS } from '#crds/control/names.ts';
 import { CAPABILITIES } from '#crds/policy/snapshot.ts';
 import type { OperatorAddress } from '../control/channel.ts';
 import { type Control, startControl } from '../control/control.ts';
+import type { Identity } from '../control/enrol.ts';
 import type { Log, VerdictLine } from '../pipeline.ts';
 import { openKeys } from '../record/keys.ts';
 import { type Sidecar, startSidecar } from '../start.ts';
@@ -78,16 +79,24 @@ export async function runWithOperator({ settings, version, log, onVerdict, stop 
   const { state, listen, metricsPort, ttlMs } = settings;
   const giveUp = new AbortController();
   void stop.then(() => giveUp.abort());
-  const control = await enrolled(settings, version, log, giveUp.signal);
-  if (control === null) return;
   let sidecar: Sidecar | null = null;
+  const onRenewed = ({ recordingCertificates }: Identity) => {
+    try {
+      sidecar?.certify(recordingCertificates);
+    } catch (error: unknown) {
+      log.error({ error: error instanceof Error ? error.message : 'unknown' }, 'the new certificate of the recording key was not recorded');
+    }
+  };
+  const control = await enrolled(settings, version, log, onRenewed, giveUp.signal);
+  if (control === null) return;
   let reporting: NodeJS.Timeout | undefined;
   try {
-    const { namespace, serviceAccount } = control.identity;
+    const { namespace, serviceAccount, cluster, recordingCertificates } = control.identity;
     sidecar = await startSidecar({
       state,
       workload: { namespace, serviceAccount },
       workloadProof: 'certificate',
+      recording: { cluster, certificates: recordingCertificates },
       listen,
       ttlMs,
       ...(metricsPort === null ? {} : { metricsPort }),
@@ -114,7 +123,13 @@ export async function runWithOperator({ settings, version, log, onVerdict, stop 
 }
 
 /** Null where it was stopped before. */
-async function enrolled(settings: OperatorSettings, version: string, log: Log, signal: AbortSignal): Promise<Control | null> {
+async function enrolled(
+  settings: OperatorSettings,
+  version: string,
+  log: Log,
+  onRenewed: (identity: Identity) => void,
+  signal: AbortSignal,
+): Promise<Control | null> {
   const { operator, tokenFile, caFile, state } = settings;
   const keys = openKeys(join(state, 'keys'));
   const recordingKey = keys.publicKeys.get(keys.keyId);
@@ -130,6 +145,7 @@ async function enrolled(settings: OperatorSettings, version: string, log: Log, s
         capabilities: CAPABILITIES,
         log,
         now: Date.now,
+        onRenewed,
       },
       signal,
     );
