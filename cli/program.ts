@@ -161,5 +161,15 @@ function build(io: Io, done: (code: number) => void): Command {
   ])
     .addOption(workload())
     .action(async (dir: string, options) => done(await compile(dir, options, io)));
+
+  command('install', 'Install the CRDs and the operator, with default values, by server-side apply; Helm is for everything else', [
+    'install --registry registry.example.com/chaperone',
+    'install --registry registry.example.com/chaperone --print > chaperone.yaml',
+  ])
+    .requiredOption('--registry <host/path>', 'where the images operator and sidecar were pushed to')
+    .option('--print', 'print the manifests instead')
+    .option('--wait <duration>', 'how long to wait for the operator; 0s: not at all', '120s')
+    // Its Kubernetes client is as large as all the rest of the CLI, and no other command needs it.
+    .action(async (options) => done(await (await import('./commands/install.ts')).install(options, io)));
   return program;
 }

@@ -11,6 +11,11 @@ export interface Version {
 /** Put in by `npm run build`; not there in a source tree. */
 declare const CHAPERONE_BUILD: Version | undefined;
 
+/** Whether this runs from dist/, where what the bundle reads lies beside it. */
+export function isBundled(): boolean {
+  return typeof CHAPERONE_BUILD !== 'undefined';
+}
+
 export function versionAndCommit(): Version {
   if (typeof CHAPERONE_BUILD !== 'undefined') return CHAPERONE_BUILD;
   const root = fileURLToPath(new URL('..', import.meta.url));

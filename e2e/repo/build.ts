@@ -8,7 +8,7 @@ import { ROOT } from './tree.ts';
 
 const DIST = join(ROOT, 'dist');
 /** Found by the bundled code in its own folder. */
-const BESIDE = ['node_modules/libpg-query/wasm/libpg-query.wasm'];
+const BESIDE = ['node_modules/libpg-query/wasm/libpg-query.wasm', 'charts/install.yaml'];
 /** CommonJS parts of some packages expect these three. */
 const BANNER = [
   "import { createRequire as __createRequire } from 'node:module';",

@@ -11,6 +11,7 @@ const STEPS: readonly Step[] = [
   { name: 'import table', command: ['node', '--test', 'e2e/repo/import-table.test.ts', 'e2e/repo/file-size.test.ts'] },
   { name: 'generated files', command: ['node', 'crds/generate.ts', '--check'] },
   { name: 'generated protocol', command: ['node', 'crds/generate-proto.ts', '--check'] },
+  { name: 'generated charts', command: ['node', 'charts/generate.ts', '--check'] },
   { name: 'unit tests', command: ['node', '--test', '--test-concurrency=2', '--test-timeout=120000', ...(await testFiles(UNIT_TESTS))] },
 ];
 

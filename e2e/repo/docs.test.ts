@@ -38,6 +38,7 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^cd \S+$/, 'nothing of ours'],
   [/^\.ci\/run$/, 'it runs itself'],
   [/^(PG\w+=\S+ )*psql /, 'e2e/clients drives psql'],
+  [/^(helm|kubectl|openssl|echo|until|REQUEST=|DECISION=)/, 'e2e/kubernetes/docs.test.ts runs the pages for admins'],
   [/^curl -s http:\/\/127\.0\.0\.1/, 'e2e/demo makes the same request'],
 ];
 

@@ -98,6 +98,7 @@ export const TABLE: readonly Row[] = [
     ],
     node: EVERY_NODE,
   },
+  { of: 'charts', tree: ['crds', 'operator/admission'], packages: ['yaml'], node: FILES },
   { of: 'bench', tree: ['crds', 'sidecar', 'operator', 'cli', 'e2e', 'dist'], packages: ['pg', 'yaml'], node: EVERY_NODE },
   { of: 'examples', tree: ['crds'], packages: ['pg'], node: EVERY_NODE },
 ];

@@ -1,0 +1,94 @@
+/**
+ * Writes what is generated for charts/: the CRDs of chaperone-crds, both READMEs from the comments of values.yaml, and Argo CD's settings in examples/gitops.
+ * With `--check` it writes nothing, names what has drifted, and fails.
+ */
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { generatedFiles as crdFiles } from '#crds/generate.ts';
+import { GROUP, KINDS } from '#crds/v1alpha1/kinds.ts';
+import { valuesTable } from './values-table.ts';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const TEMPLATES = 'charts/chaperone-crds/templates';
+const CHARTS = ['chaperone', 'chaperone-crds'] as const;
+const MARKER = '<!-- values -->';
+
+/** Path from the root of the repository to content. */
+export function generatedFiles(root: string): ReadonlyMap<string, string> {
+  const crds = [...crdFiles()]
+    .filter(([path]) => path.startsWith('crds/manifests/'))
+    .map(([path, text]) => [path.replace('crds/manifests', TEMPLATES), template(text)] as const);
+  const readmes = CHARTS.map((chart) => [`charts/${chart}/README.md`, readme(root, chart)] as const);
+  return new Map([...crds, ...readmes, ['examples/gitops/argocd/argocd-cm.yaml', argoSettings(root)] as const]);
+}
+
+/** One check for all kinds that people write: Argo CD wants it under each kind's name. */
+function argoSettings(root: string): string {
+  const script = readFileSync(join(root, 'charts/argocd/health.lua'), 'utf8');
+  const indented = script.replace(/^(?=.)/gm, '    ');
+  const entries = Object.keys(KINDS).map((kind) => `  resource.customizations.health.${GROUP}_${kind}: |\n${indented}`);
+  return `# Generated from charts/argocd/health.lua by \`npm run generate\`. Merge it into Argo CD's own ConfigMap.
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: argocd-cm
+  namespace: argocd
+  labels:
+    app.kubernetes.io/name: argocd-cm
+    app.kubernetes.io/part-of: argocd
+data:
+${entries.join('')}`;
+}
+
+/** The manifest as a template: kept at uninstall, and with its own braces left alone. */
+function template(text: string): string {
+  const escaped = text.replaceAll('{{', '{{ "{{" }}');
+  const kept = escaped.replace(
+    /^metadata:\n/m,
+    'metadata:\n  {{- if .Values.keep }}\n  annotations:\n    helm.sh/resource-policy: keep\n  {{- end }}\n',
+  );
+  if (kept === escaped) throw new Error('a CRD without metadata');
+  return kept;
+}
+
+function readme(root: string, chart: string): string {
+  const folder = join(root, 'charts', chart);
+  const text = readFileSync(join(folder, 'README.template.md'), 'utf8');
+  if (!text.includes(MARKER)) throw new Error(`${folder}/README.template.md has no ${MARKER}`);
+  return text.replace(MARKER, () => valuesTable(readFileSync(join(folder, 'values.yaml'), 'utf8')));
+}
+
+/** What is on disk and not what it should be, in words; empty where there is no drift. */
+export function drift(root: string): readonly string[] {
+  const files = generatedFiles(root);
+  const changed = [...files].filter(([path, content]) => read(join(root, path)) !== content).map(([path]) => `${path} is out of date`);
+  const stray = readdirSync(join(root, TEMPLATES))
+    .map((name) => `${TEMPLATES}/${name}`)
+    .filter((path) => !files.has(path))
+    .map((path) => `${path} is not generated`);
+  return [...changed, ...stray];
+}
+
+function read(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return null;
+  }
+}
+
+function main(check: boolean): number {
+  if (check) {
+    const problems = drift(ROOT);
+    for (const problem of problems) console.error(`${problem}: run \`npm run generate\``);
+    return problems.length === 0 ? 0 : 1;
+  }
+  for (const [path, content] of generatedFiles(ROOT)) {
+    writeFileSync(join(ROOT, path), content);
+    console.log(`wrote ${path}`);
+  }
+  return 0;
+}
+
+if (import.meta.main) process.exitCode = main(process.argv.includes('--check'));
