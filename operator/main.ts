@@ -1,11 +1,15 @@
 /** The entry of the operator's image: joins the parts, and takes them down again in the opposite order. */
 import { type Config, ConfigError, readConfig } from './config.ts';
+import { createReports, type SliceObject } from './controllers/reports.ts';
+import { startControllers } from './controllers/run.ts';
 import { startIndex } from './index/start.ts';
 import { connect } from './kube/client.ts';
 import { createEvents } from './kube/events.ts';
 import { startLeader } from './kube/lease.ts';
-import { LEASES } from './kube/resources.ts';
+import { LEASES, SIDECAR_SLICES } from './kube/resources.ts';
 import { createSecretWatcher } from './kube/secrets.ts';
+import { collection } from './kube/source.ts';
+import { startWatch } from './kube/watch.ts';
 import { alive, ready } from './telemetry/health.ts';
 import { createLog, type Log } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
@@ -57,18 +61,30 @@ async function start(config: Config, version: string, log: Log): Promise<(() => 
     identity: pod,
     log,
     onChange: (leads) => {
+      controllers.lookAgain();
       log.info({ leads }, leads ? 'this replica leads: it writes status' : 'this replica does not lead');
       if (leads) events.emit('BecameLeader', { ref: LEASES, namespace, name: LEASE }, `${pod} writes status from now on.`);
     },
   });
-  const watches = () => [...index.states(), ...secrets.states()];
+  const reports = createReports();
+  const controllers = startControllers({ kube, index, secrets, events, log, leads: () => leader.leads, reports: () => reports.current() });
+  const slices = startWatch<SliceObject>({
+    source: collection(kube, SIDECAR_SLICES, { namespace }),
+    onChange: (change) => {
+      if (change.type === 'Set') reports.set(change.object);
+      else reports.remove(change.object);
+      controllers.lookAgain();
+    },
+    log,
+  });
+  const watches = () => [...index.states(), slices.state(), ...secrets.states()];
   const metrics = createMetrics({
     version,
     watches,
     leads: () => leader.leads,
     pods: () => [...index.pods.all()].length,
     compiled: () => index.snapshots.compiled,
-    queue: () => ({ depth: 0, failures: 0 }),
+    queue: () => controllers.queue,
   });
   const telemetry = await startTelemetry({
     port: config.telemetryPort,
@@ -83,6 +99,8 @@ async function start(config: Config, version: string, log: Log): Promise<(() => 
     () => events.stop(),
     () => index.stop(),
     () => secrets.stop(),
+    () => controllers.stop(),
+    () => slices.stop(),
     () => leader.stop(),
     async () => {
       draining = true;

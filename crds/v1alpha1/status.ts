@@ -34,11 +34,17 @@ export const conditions = optional(
   ),
 );
 
-export const status = object({ conditions }, 'Written by the operator; what a manifest says here is ignored.');
+/** For kstatus, which compares it with metadata.generation. */
+const observedGeneration = optional(
+  integer('The metadata.generation that this status was computed from.', { minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
+);
+
+export const status = object({ observedGeneration, conditions }, 'Written by the operator; what a manifest says here is ignored.');
 
 /** Of the kinds that sidecars enforce. */
 export const policyStatus = object(
   {
+    observedGeneration,
     conditions,
     sidecars: optional(
       text('How many of the sidecars concerned enforce this generation: `12/12`.', { maxLength: 21, pattern: '^[0-9]{1,10}/[0-9]{1,10}$' }),

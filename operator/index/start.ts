@@ -19,8 +19,8 @@ export interface Index {
   /** All four kinds and the pods have been listed. */
   readonly synced: Promise<void>;
   states(): readonly WatchState[];
-  /** Policy, or an object's status or metadata, has changed: `Kind/namespace/name`. */
-  onObject(listener: (key: string) => void): () => void;
+  /** `Kind/namespace/name` of what changed; `policy`: not only its status or metadata. */
+  onObject(listener: (key: string, policy: boolean) => void): () => void;
   onPod(listener: (pod: InjectedPod | undefined) => void): () => void;
   stop(): Promise<void>;
 }
@@ -28,7 +28,7 @@ export interface Index {
 export function startIndex(kube: KubeClient, log: WatchLog, times: Partial<WatchTimes> = {}): Index {
   const objects = createWorldIndex();
   const pods = createPodIndex();
-  const onObject = new Set<(key: string) => void>();
+  const onObject = new Set<(key: string, policy: boolean) => void>();
   const onPod = new Set<(pod: InjectedPod | undefined) => void>();
   const watches: { readonly state: () => WatchState; readonly synced: Promise<void>; stop(): Promise<void> }[] = [];
   const kinds = Object.keys(KINDS) as Kind[];
@@ -52,7 +52,7 @@ export function startIndex(kube: KubeClient, log: WatchLog, times: Partial<Watch
         const changed = change.type === 'Set' ? objects.set(kind, change.object) : objects.remove(kind, change.object);
         if (changed) snapshots.changed();
         const { namespace = '', name } = change.object.metadata;
-        for (const listener of onObject) listener(indexKey(kind, namespace, name));
+        for (const listener of onObject) listener(indexKey(kind, namespace, name), changed);
       },
       log,
       times,

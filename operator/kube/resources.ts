@@ -21,6 +21,15 @@ export const ACCESS_REVIEWS: ResourceRef = {
   namespaced: false,
 };
 
+/** What each replica of the operator knows of its sidecars, in the operator's own namespace. */
+export const SIDECAR_SLICES: ResourceRef = {
+  group: GROUP,
+  version: VERSION,
+  plural: 'sidecarslices',
+  kind: 'SidecarSlice',
+  namespaced: true,
+};
+
 /** One of the four kinds. */
 export function ofKind(kind: Kind): ResourceRef {
   return { group: GROUP, version: VERSION, plural: KINDS[kind].plural, kind, namespaced: true };
