@@ -7,6 +7,11 @@ const OPTIONS = {
   namespace: { type: 'string' },
   'cluster-name': { type: 'string' },
   'trust-domain': { type: 'string' },
+  'sidecar-image': { type: 'string', multiple: true },
+  'service-name': { type: 'string' },
+  'listen-host': { type: 'string' },
+  'enrolment-port': { type: 'string' },
+  'control-port': { type: 'string' },
   'telemetry-port': { type: 'string' },
   'log-level': { type: 'string' },
   version: { type: 'boolean' },
@@ -23,6 +28,15 @@ export interface Config {
   readonly pod: string;
   readonly clusterName: string;
   readonly trustDomain: string;
+  /** Uid of the replica's pod, which owns what goes with it; null where it is no pod. */
+  readonly podUid: string | null;
+  /** Images that a sidecar may run: this version's, and the one before while pods of it live. The first is injected. */
+  readonly sidecarImages: readonly string[];
+  /** Name of the operator's Service in its own namespace: what its certificates are for. */
+  readonly serviceName: string;
+  readonly listenHost: string;
+  readonly enrolmentPort: number;
+  readonly controlPort: number;
   readonly telemetryPort: number;
   readonly logLevel: (typeof LOG_LEVELS)[number];
   /** Only tell the version, and end. */
@@ -42,6 +56,12 @@ export function readConfig(args: readonly string[], env: Readonly<Record<string,
     pod: named('POD_NAME', env['POD_NAME'] ?? `local-${process.pid}`),
     clusterName: named('--cluster-name', values['cluster-name'] ?? 'cluster'),
     trustDomain: named('--trust-domain', values['trust-domain'] ?? 'cluster.local'),
+    podUid: env['POD_UID'] ?? null,
+    sidecarImages: values['sidecar-image'] ?? [],
+    serviceName: named('--service-name', values['service-name'] ?? 'chaperone'),
+    listenHost: values['listen-host'] ?? '::',
+    enrolmentPort: port('--enrolment-port', values['enrolment-port'], PORTS.enrolment),
+    controlPort: port('--control-port', values['control-port'], PORTS.control),
     telemetryPort: port('--telemetry-port', values['telemetry-port'], PORTS.telemetry),
     logLevel: LOG_LEVELS.find((level) => level === (values['log-level'] ?? 'info')) ?? fail(`--log-level: one of ${LOG_LEVELS.join(', ')}`),
     version: values.version ?? false,

@@ -10,6 +10,7 @@ import { LEASES, SIDECAR_SLICES } from './kube/resources.ts';
 import { createSecretWatcher } from './kube/secrets.ts';
 import { collection } from './kube/source.ts';
 import { startWatch } from './kube/watch.ts';
+import { serve } from './serve.ts';
 import { alive, ready } from './telemetry/health.ts';
 import { createLog, type Log } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
@@ -34,7 +35,10 @@ async function run(args: readonly string[]): Promise<void> {
   });
   const log = createLog(config.logLevel);
   log.info({ version, commit, replica: config.pod, namespace: config.namespace, cluster: config.clusterName }, 'the operator starts');
-  const parts = await start(config, version, log);
+  const starting = start(config, version, log);
+  const parts = await Promise.race([starting, stop.then(() => null)]);
+  // Told to stop while it waits for an API server: nothing is served yet, and the lease runs out by itself.
+  if (parts === null) process.exit(0);
   const signal = await stop;
   log.info({ signal }, 'the operator stops');
   // What hangs must not keep us from giving the lease back, nor the pod from ending.
@@ -49,7 +53,7 @@ async function run(args: readonly string[]): Promise<void> {
 /** Resolves with what takes the parts down, in the order in which they were started. */
 async function start(config: Config, version: string, log: Log): Promise<(() => Promise<void>)[]> {
   const { namespace, pod } = config;
-  let draining = false;
+  let notReady = ['starting'];
   const kube = connect(config.kubeconfig);
   const events = createEvents({ kube, instance: pod, log });
   const secrets = createSecretWatcher(kube, log);
@@ -89,10 +93,12 @@ async function start(config: Config, version: string, log: Log): Promise<(() => 
   const telemetry = await startTelemetry({
     port: config.telemetryPort,
     alive: () => alive(watches()),
-    ready: () => ready(index.states(), draining),
+    ready: () => ready(index.states(), notReady),
     metrics: () => metrics.text(),
   });
-  log.info({ port: telemetry.port }, 'telemetry is served');
+  const serving = await serve({ config, kube, index, secrets, events, log, leads: () => leader.leads, handlers: {} });
+  notReady = [];
+  log.info({ telemetry: telemetry.port, ...serving.ports }, 'the operator serves');
   return [
     async () => kube.close(),
     () => telemetry.close(),
@@ -102,8 +108,9 @@ async function start(config: Config, version: string, log: Log): Promise<(() => 
     () => controllers.stop(),
     () => slices.stop(),
     () => leader.stop(),
+    () => serving.stop(),
     async () => {
-      draining = true;
+      notReady = ['shutting down'];
     },
   ];
 }

@@ -24,8 +24,6 @@ export interface Programmed {
 
 export interface Programming {
   of(source: Pick<Source, 'kind' | 'namespace' | 'name'>): Programmed;
-  /** Sidecars that refused the newest snapshot of their workload. */
-  readonly refusals: readonly { readonly pod: InjectedPod; readonly problems: readonly string[] }[];
 }
 
 export interface ProgrammingInput {
@@ -89,7 +87,7 @@ export function programmingOf({ pods, reports, current, sourcesOf }: Programming
         entry.refusals.push({ pod: `${pod.namespace}/${pod.name}`, problem: problems[0] ?? 'no reason' });
     }
   }
-  return { of: (source) => found.get(sourceKey(source)) ?? NOBODY, refusals };
+  return { of: (source) => found.get(sourceKey(source)) ?? NOBODY };
 }
 
 /** `Programmed` of an accepted object. */

@@ -13,7 +13,7 @@ import type { KubeClient } from '../kube/client.ts';
 import { isKubeError } from '../kube/error.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import { createQueue } from '../kube/queue.ts';
-import { ofKind, PODS } from '../kube/resources.ts';
+import { ofKind } from '../kube/resources.ts';
 import type { SecretWatcher } from '../kube/secrets.ts';
 import { accessPolicyFindings } from './access-policy.ts';
 import { approvalGateFindings } from './approval-gate.ts';
@@ -74,12 +74,8 @@ export function startControllers(options: ControllersOptions): Controllers {
       programming = null;
       if (!leads()) return watchSecrets();
       for (const key of index.objects.keys()) queue.add(key);
-      if (index.world() !== null) for (const { pod, problems } of current().refusals) tellRefusal(pod, problems);
     }, GATHER_MS);
   };
-
-  const tellRefusal = (pod: { readonly namespace: string; readonly name: string; readonly uid: string }, problems: readonly string[]) =>
-    events.emit('SnapshotRejected', { ref: PODS, ...pod }, `The sidecar refused the newest policy: ${problems.join('; ')}`);
 
   /** For all objects the same, so computed once between two changes. */
   const current = (): Programming => {

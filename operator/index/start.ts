@@ -19,6 +19,8 @@ export interface Index {
   /** All four kinds and the pods have been listed. */
   readonly synced: Promise<void>;
   states(): readonly WatchState[];
+  /** Whether what is known of the four kinds is what the cluster has now, as far as can be told. */
+  fresh(): boolean;
   /** `Kind/namespace/name` of what changed; `policy`: not only its status or metadata. */
   onObject(listener: (key: string, policy: boolean) => void): () => void;
   onPod(listener: (pod: InjectedPod | undefined) => void): () => void;
@@ -81,6 +83,7 @@ export function startIndex(kube: KubeClient, log: WatchLog, times: Partial<Watch
     world,
     synced,
     states: () => watches.map((watch) => watch.state()),
+    fresh: () => known() && watches.slice(0, kinds.length).every((watch) => isFresh(watch.state())),
     onObject: (listener) => subscribe(onObject, listener),
     onPod: (listener) => subscribe(onPod, listener),
     stop: async () => {
@@ -88,6 +91,11 @@ export function startIndex(kube: KubeClient, log: WatchLog, times: Partial<Watch
       await Promise.all(watches.map((watch) => watch.stop()));
     },
   };
+}
+
+/** A line that broke this moment is mended soon; one that is silent for longer than a bookmark takes may be dead. */
+function isFresh({ connected, lastEventAgeMs }: WatchState): boolean {
+  return lastEventAgeMs < (connected ? 150_000 : 30_000);
 }
 
 function typeOf(kind: Kind) {

@@ -9,6 +9,7 @@ export const EVENT_CODES = {
   InvalidSpec: { type: 'Warning', action: 'Compile' },
   ReferenceNotFound: { type: 'Warning', action: 'Compile' },
   SnapshotRejected: { type: 'Warning', action: 'Distribute' },
+  EnrolmentRefused: { type: 'Warning', action: 'Enrol' },
   BecameLeader: { type: 'Normal', action: 'Elect' },
 } as const satisfies { readonly [code: string]: EventCode };
 

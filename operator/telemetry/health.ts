@@ -22,10 +22,10 @@ export function alive(watches: readonly WatchState[]): Health {
  * Ready with what was known last, while the API server is away: sidecars that come back get the last good policy. Not ready where only we are cut off
  * from a part of it.
  */
-export function ready(watches: readonly WatchState[], draining: boolean): Health {
+export function ready(watches: readonly WatchState[], notYet: readonly string[]): Health {
   const heard = watches.some(({ lastEventAgeMs }) => lastEventAgeMs < FRESH_MS);
   return healthOf([
-    ...(draining ? ['shutting down'] : []),
+    ...notYet,
     ...watches.filter(({ synced }) => !synced).map(({ name }) => `${name} are not listed yet`),
     ...watches
       .filter(({ synced, lastEventAgeMs }) => synced && heard && lastEventAgeMs > STALE_MS)

@@ -20,16 +20,16 @@ const WATCH: WatchState = {
 const MINUTE = 60_000;
 
 test('ready when all is listed, and not while shutting down', () => {
-  assert.deepEqual(ready([WATCH], false), { ok: true, problems: [] });
-  assert.deepEqual(ready([WATCH], true).problems, ['shutting down']);
-  assert.deepEqual(ready([WATCH, { ...WATCH, name: 'x', synced: false }], false).problems, ['x are not listed yet']);
+  assert.deepEqual(ready([WATCH], []), { ok: true, problems: [] });
+  assert.deepEqual(ready([WATCH], ['shutting down']).problems, ['shutting down']);
+  assert.deepEqual(ready([WATCH, { ...WATCH, name: 'x', synced: false }], []).problems, ['x are not listed yet']);
 });
 
 test('an API server that is away is no reason to be restarted, nor to stop serving what is known', () => {
   const away = { ...WATCH, connected: false, lastEventAgeMs: 30 * MINUTE };
   assert.equal(alive([away, away]).ok, true);
-  assert.equal(ready([away, away], false).ok, true);
-  assert.deepEqual(ready([away, WATCH], false).problems, ['the watch of pods is silent']);
+  assert.equal(ready([away, away], []).ok, true);
+  assert.deepEqual(ready([away, WATCH], []).problems, ['the watch of pods is silent']);
 });
 
 test('a loop that does nothing at all is a reason to be restarted', () => {
