@@ -234,6 +234,7 @@ test('what the validator refuses and the API server took: it says so, and its ta
     false,
   );
   await admin.delete(POLICY, named('odd'));
+  await until('the index', () => index.objects.get('AccessPolicy', 'shop', 'odd') === undefined);
 });
 
 test('the API server away: what was known is still served; afterwards status tells the truth', async () => {

@@ -20,7 +20,10 @@ export async function startTcpProxy(to: URL): Promise<TcpProxy> {
   let accepted = 0;
   const server = createServer((client) => {
     accepted++;
-    if (state === 'cut') return void client.destroy();
+    if (state === 'cut') {
+      client.destroy();
+      return;
+    }
     const upstream = connect(Number(to.port), to.hostname);
     for (const [from, into] of [
       [client, upstream],
