@@ -1,25 +1,18 @@
-/** The board of this replica as SidecarSlices in the cluster, and the sum of all replicas' slices for the leader. */
-import { API_VERSION, GROUP, VERSION } from '#crds/v1alpha1/kinds.ts';
+/** The board of this replica as SidecarSlices in the cluster. The leader sums them (operator/controllers/reports.ts). */
+import { API_VERSION } from '#crds/v1alpha1/kinds.ts';
 import { MAX_SIDECARS_PER_SLICE, type SidecarSliceSpec } from '#crds/v1alpha1/sidecar-slice.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { isKubeError } from '../kube/error.ts';
-import type { KubeObject, OwnerReference, ResourceRef } from '../kube/resource.ts';
+import type { KubeObject, OwnerReference } from '../kube/resource.ts';
+import { SIDECAR_SLICES } from '../kube/resources.ts';
 import type { AckBoard, ConnectedSidecar } from './board.ts';
 import type { Log } from './sources.ts';
 
-export const SIDECAR_SLICES: ResourceRef = {
-  group: GROUP,
-  version: VERSION,
-  plural: 'sidecarslices',
-  kind: 'SidecarSlice',
-  namespaced: true,
-};
-
-export interface SidecarSliceObject extends KubeObject {
+interface SidecarSliceObject extends KubeObject {
   readonly spec: SidecarSliceSpec;
 }
 
-export type SliceEntry = SidecarSliceSpec['sidecars'][number];
+type SliceEntry = SidecarSliceSpec['sidecars'][number];
 
 export interface SlicePublisherOptions {
   readonly kube: Pick<KubeClient, 'apply' | 'delete' | 'list'>;
@@ -45,8 +38,6 @@ export interface SlicePublisher {
 
 const MIN_INTERVAL_MS = 500;
 const RENEW_MS = 30_000;
-/** Four times `RENEW_MS`. */
-export const SLICE_EXPIRES_MS = 120_000;
 const MANAGER = 'chaperone-slices';
 
 export function startSlicePublisher(options: SlicePublisherOptions): SlicePublisher {
@@ -136,17 +127,4 @@ function entryOf({ peer, sidecarVersion, connectedAtMs, acked, refused, restartR
     ...(refused === null ? {} : { refused: { version: refused.version, problems: [...refused.problems] } }),
     ...(restartRequiredFor.length === 0 ? {} : { restartRequiredFor: [...restartRequiredFor] }),
   };
-}
-
-/** One entry for each pod that is connected somewhere: the newest connection's. Slices of replicas that are gone count for nothing. */
-export function sumSlices(slices: Iterable<SidecarSliceObject>, nowMs: number): ReadonlyMap<string, SliceEntry> {
-  const sum = new Map<string, SliceEntry>();
-  for (const { spec } of slices) {
-    if (!(nowMs - Date.parse(spec.renewedAt) < SLICE_EXPIRES_MS)) continue;
-    for (const entry of spec.sidecars) {
-      const known = sum.get(entry.podUid);
-      if (known === undefined || Date.parse(known.connectedAt) < Date.parse(entry.connectedAt)) sum.set(entry.podUid, entry);
-    }
-  }
-  return sum;
 }
