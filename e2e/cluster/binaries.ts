@@ -34,7 +34,7 @@ async function build(go: string, name: BinaryName, recipe: Recipe, folder: strin
   say(`building ${name} ${recipe.kind === 'install' ? recipe.version : `of ${MODULE}`}: once, about ${recipe.minutes} min on two cores`);
   const part = await mkdtemp(join(folder, 'part-'));
   const own = recipe.kind === 'module' ? [`-mod=readonly`, '-o', join(part, name), recipe.path] : [`${recipe.path}@${recipe.version}`];
-  const command = [recipe.kind === 'module' ? 'build' : 'install', '-trimpath', '-ldflags', linkerFlags(), ...own];
+  const command = [recipe.kind === 'module' ? 'build' : 'install', '-buildvcs=false', '-trimpath', '-ldflags', linkerFlags(), ...own];
   const child = spawn('nice', ['-n', '5', 'env', 'CGO_ENABLED=0', `GOBIN=${part}`, go, ...command], {
     cwd: MODULE,
     stdio: ['ignore', 2, 2],

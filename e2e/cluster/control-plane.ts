@@ -196,6 +196,8 @@ async function apiServerArgs(pki: string, host: string, port: number, etcd: Etcd
     `--kubelet-client-key=${kubelet.key}`,
     `--kubelet-certificate-authority=${ca.certificate}`,
     '--profiling=false',
+    // The node's name is in nobody's DNS.
+    '--kubelet-preferred-address-types=InternalIP',
     // Loopback can't be an endpoint of the `kubernetes` Service: alone there is nobody who would ask it.
     ...(host === '127.0.0.1' ? ['--endpoint-reconciler-type=none', '--advertise-address=192.0.2.1'] : [`--advertise-address=${host}`]),
   ];

@@ -38,7 +38,7 @@ export async function buildNodeImages(): Promise<Built[]> {
 
 /** The product's images and the tests' Debian. Cached by content: after a change of the code only the bundle's layer is made anew. */
 export async function buildImages(): Promise<Built[]> {
-  await run(process.execPath, [join(ROOT, 'e2e/repo/build.ts')], { cwd: ROOT });
+  await run(process.execPath, [join(ROOT, 'e2e/repo/build.ts'), '--no-smoke'], { cwd: ROOT });
   const debian = await debianRoot();
   const [node, nft] = [await nodeLayer(debian), await nftLayer(debian)];
   const [operator, sidecar] = [await bundleLayer('operator'), await bundleLayer('sidecar')];
@@ -92,7 +92,7 @@ async function nftLayer(debian: string): Promise<Layer> {
 async function bundleLayer(name: 'operator' | 'sidecar'): Promise<Layer[]> {
   const dist = join(ROOT, 'dist');
   if (!existsSync(join(dist, `${name}.js`))) return [];
-  const beside = (await readdir(dist)).filter((file) => !file.endsWith('.js') && !file.endsWith('.txt'));
+  const beside = (await readdir(dist)).filter((file) => file.endsWith('.wasm') || file === 'node_modules');
   const files = (await Promise.all([`${name}.js`, ...beside].map((file) => filesUnder(dist, file)))).flat().sort();
   const hashes = await Promise.all(files.map(async (file) => `${file} ${hashOf(await readFile(join(dist, file)))}`));
   const made = await layer(`${name}-${hashOf(hashes.join('\n')).slice(0, 24)}`, async (root) => {

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pair } from './certificates.ts';
 
 /** Asks again until it gives something that isn't undefined. Errors count as not yet; the last one is told where time runs out. */
-export async function waitFor<T>(what: string, ask: () => Promise<T | undefined>, limitMs = 60_000, everyMs = 100): Promise<T> {
+export async function waitFor<T>(what: string, ask: () => Promise<T | undefined>, limitMs = 120_000, everyMs = 100): Promise<T> {
   let last: unknown = 'no answer';
   for (const deadline = Date.now() + limitMs; Date.now() < deadline; await sleep(everyMs)) {
     try {

@@ -1,5 +1,9 @@
-/** `npm run build`: dist/chaperone.js (the CLI) and dist/sidecar.js, each with all that it imports, and beside them the files that can't be bundled. */
-import { copyFile, mkdir, readFile, rm, stat } from 'node:fs/promises';
+/**
+ * `npm run build`: dist/chaperone.js (the CLI), dist/sidecar.js and dist/operator.js, each with all that it imports, and beside them
+ * the files that can't be bundled. `--no-smoke` doesn't run what it built.
+ */
+import { existsSync } from 'node:fs';
+import { copyFile, cp, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { commitOf } from '#cli/version.ts';
@@ -9,6 +13,8 @@ import { ROOT } from './tree.ts';
 const DIST = join(ROOT, 'dist');
 /** Found by the bundled code in its own folder. */
 const BESIDE = ['node_modules/libpg-query/wasm/libpg-query.wasm', 'charts/install.yaml'];
+/** Addons of koffi: their package is found by the bundled code as it is by koffi's own. */
+const ADDONS = '@koromix';
 /** CommonJS parts of some packages expect these three. */
 const BANNER = [
   "import { createRequire as __createRequire } from 'node:module';",
@@ -22,7 +28,8 @@ await rm(DIST, { recursive: true, force: true });
 await mkdir(DIST);
 await build({
   absWorkingDir: ROOT,
-  entryPoints: { chaperone: 'cli/main.ts', sidecar: 'sidecar/main.ts' },
+  entryPoints: { chaperone: 'cli/main.ts', sidecar: 'sidecar/main.ts', operator: 'operator/main.ts' },
+  external: [`${ADDONS}/*`],
   outdir: DIST,
   bundle: true,
   platform: 'node',
@@ -34,8 +41,12 @@ await build({
   logLevel: 'warning',
 });
 for (const path of BESIDE) await copyFile(join(ROOT, path), join(DIST, path.split('/').at(-1) ?? ''));
+const addons = join(ROOT, 'node_modules', ADDONS);
+for (const name of existsSync(addons) ? await readdir(addons) : [])
+  await cp(join(addons, name), join(DIST, 'node_modules', ADDONS, name), { recursive: true });
 
-for (const line of await smokeTest(DIST, { version, commit })) process.stdout.write(`✔ ${line}\n`);
-for (const name of ['chaperone.js', 'sidecar.js', 'libpg-query.wasm']) {
+if (!process.argv.includes('--no-smoke'))
+  for (const line of await smokeTest(DIST, { version, commit })) process.stdout.write(`✔ ${line}\n`);
+for (const name of ['chaperone.js', 'sidecar.js', 'operator.js', 'libpg-query.wasm']) {
   process.stdout.write(`dist/${name.padEnd(18)} ${((await stat(join(DIST, name))).size / 1024).toFixed(0).padStart(6)} KiB\n`);
 }
