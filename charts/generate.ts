@@ -1,17 +1,22 @@
 /**
- * Writes what is generated for charts/: the CRDs of chaperone-crds, both READMEs from the comments of values.yaml, and Argo CD's settings in examples/gitops.
+ * Writes what is generated for charts/: the CRDs of chaperone-crds, the webhooks' configurations, both READMEs from the comments of values.yaml, and Argo CD's settings in examples/gitops.
  * With `--check` it writes nothing, names what has drifted, and fails.
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { stringify } from 'yaml';
+import { PORTS } from '#crds/control/names.ts';
 import { generatedFiles as crdFiles } from '#crds/generate.ts';
 import { GROUP, KINDS } from '#crds/v1alpha1/kinds.ts';
+import { serviceClientConfig, webhookConfiguration } from '#operator/admission/configuration.ts';
+import type { WebhookType } from '#operator/admission/webhooks.ts';
 import { valuesTable } from './values-table.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const TEMPLATES = 'charts/chaperone-crds/templates';
 const CHARTS = ['chaperone', 'chaperone-crds'] as const;
+const WEBHOOK_TYPES = ['Validating', 'Mutating'] as const satisfies readonly WebhookType[];
 const MARKER = '<!-- values -->';
 
 /** Path from the root of the repository to content. */
@@ -20,8 +25,37 @@ export function generatedFiles(root: string): ReadonlyMap<string, string> {
     .filter(([path]) => path.startsWith('crds/manifests/'))
     .map(([path, text]) => [path.replace('crds/manifests', TEMPLATES), template(text)] as const);
   const readmes = CHARTS.map((chart) => [`charts/${chart}/README.md`, readme(root, chart)] as const);
-  return new Map([...crds, ...readmes, ['examples/gitops/argocd/argocd-cm.yaml', argoSettings(root)] as const]);
+  const webhooks = WEBHOOK_TYPES.map(
+    (type) => [`charts/chaperone/templates/webhook-${type.toLowerCase()}.yaml`, webhookTemplate(type)] as const,
+  );
+  return new Map([...crds, ...webhooks, ...readmes, ['examples/gitops/argocd/argocd-cm.yaml', argoSettings(root)] as const]);
 }
+
+/** The operator's own table, with what only the release knows left open. */
+function webhookTemplate(type: WebhookType): string {
+  const names = { namespace: 'release-namespace', serviceAccount: 'chaperone-operator' };
+  const clientConfig = serviceClientConfig(names.namespace, 'chaperone', PORTS.webhook);
+  const options = { ...names, clientConfig, timeoutSeconds: 999, reinvocationPolicy: 'Never' as const };
+  const open = [
+    [/^metadata:\n {2}name: chaperone\n/m, METADATA],
+    [/release-namespace/g, '{{ .Release.Namespace }}'],
+    [/timeoutSeconds: 999/g, 'timeoutSeconds: {{ .Values.webhook.timeoutSeconds }}'],
+    [/reinvocationPolicy: Never/g, 'reinvocationPolicy: {{ .Values.webhook.reinvocationPolicy }}'],
+  ] as const;
+  const text = stringify(webhookConfiguration(type, options), { lineWidth: 0, aliasDuplicateObjects: false });
+  const header = '# Generated from operator/admission/webhooks.ts by `npm run generate`. Do not edit.\n';
+  return `${header}${open.reduce((filled, [pattern, by]) => filled.replace(pattern, () => by), text)}`;
+}
+
+const METADATA = `metadata:
+  name: chaperone
+  labels:
+    {{- include "chaperone.labels" . | nindent 4 }}
+  {{- if .Values.certManager.enabled }}
+  annotations:
+    cert-manager.io/inject-ca-from: {{ .Release.Namespace }}/chaperone-webhook
+  {{- end }}
+`;
 
 /** One check for all kinds that people write: Argo CD wants it under each kind's name. */
 function argoSettings(root: string): string {
