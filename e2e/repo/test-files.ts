@@ -5,7 +5,7 @@ export const UNIT_TESTS = ['crds', 'charts', 'sidecar', 'operator', 'cli', 'e2e/
 /** What `npm test` runs: all that needs nothing but the locked dependencies. */
 export const ALL_TESTS = ['crds', 'charts', 'sidecar', 'operator', 'cli', 'examples', 'e2e', 'bench'];
 /** What needs programs of the system (psql, psycopg2, pgbench) or a Kubernetes: `npm run e2e`. */
-export const NEEDS_SYSTEM = ['e2e/clients', 'e2e/charts', 'e2e/cluster', 'e2e/operator', 'e2e/kubernetes'];
+export const NEEDS_SYSTEM = ['e2e/clients', 'e2e/charts', 'e2e/cluster', 'e2e/operator', 'e2e/kubernetes', 'e2e/records'];
 
 /** The test files under the folders; those that need programs of the system only where they are asked for. */
 export async function testFiles(folders: readonly string[]): Promise<string[]> {

@@ -7,9 +7,14 @@ export function keyIdOf(key: KeyObject): string {
   return hash('sha256', key.export({ type: 'spki', format: 'der' }), 'hex');
 }
 
+/** Each certificate of a PEM text, as headers and ledgers have them. */
+export function chainOf(pem: string): readonly string[] {
+  return pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----\n?/g) ?? [];
+}
+
 /** All certificates of a PEM text. Throws where there is none. */
 export function readCertificates(pem: string): readonly X509Certificate[] {
-  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  const blocks = chainOf(pem);
   if (blocks.length === 0) throw new Error('there is no PEM certificate');
   return blocks.map((block) => new X509Certificate(block));
 }
