@@ -8,11 +8,11 @@ import { openLocalIssuer } from './identity/local-issuer.ts';
 import { createIdentityVerifier } from './identity/verifier.ts';
 import type { Approvals, Log, PolicyStore, VerdictLine, Workload } from './pipeline.ts';
 import { createPolicyStore, type PublishResult } from './policy/store.ts';
-import { openRecordings } from './record/store.ts';
 import { type ListenAddress, StartError } from './start/address.ts';
 import { createDrivers } from './start/drivers.ts';
 import { Listeners } from './start/listeners.ts';
 import { createPublisher } from './start/publish.ts';
+import { openSidecarRecordings, type UploadSettings } from './start/recordings.ts';
 import { openTelemetry } from './start/telemetry.ts';
 import { openTls } from './start/tls.ts';
 import { Metrics } from './telemetry/metrics.ts';
@@ -34,8 +34,8 @@ export interface SidecarOptions {
   readonly ttlMs?: number;
   /** `certificate`: an operator has certified the workload; there is no local issuer then. `listener` where absent. */
   readonly workloadProof?: 'listener' | 'certificate';
-  /** In a cluster: its name, and what proves the recording key. PEM, leaf first. */
-  readonly recording?: { readonly cluster: string; readonly certificates: readonly string[] };
+  /** In a cluster: its name, what proves the recording key (PEM, leaf first), and the way to the bucket. */
+  readonly recording?: { readonly cluster: string; readonly certificates: readonly string[]; readonly upload: UploadSettings };
   /** Where approvals are kept elsewhere: a cluster. The local broker has none then. */
   readonly approvals?: (parts: { readonly policy: PolicyStore; readonly now: () => number }) => RemoteApprovals;
   readonly log: Log;
@@ -71,6 +71,8 @@ export interface Sidecar {
   confirm(version: string): boolean;
   /** The recording key is proven by these from now on. PEM, leaf first. Throws RecordingError. */
   certify(certificates: readonly string[]): void;
+  /** What waits to be stored in the bucket. */
+  readonly spoolBytes: number;
   /** Stops accepting; sessions end after the action that is under way, at the latest after `graceMs` (10 000). */
   drain(graceMs?: number): Promise<void>;
   /** Drains without grace where `drain` was not called, closes the recordings and lets go of everything. */
@@ -106,7 +108,10 @@ async function assemble(options: SidecarOptions, opened: Close[], closeAll: () =
 
   const ttl = options.ttlMs === undefined ? {} : { ttlMs: options.ttlMs };
   const policy = opening(createPolicyStore({ workload, capabilities: CAPABILITIES, now, ...ttl }));
-  const recordings = opening(await openRecordings({ dir: state, clock: now, log, snapshot: () => policy.version, ...options.recording }));
+  const metrics = new Metrics();
+  const { upload, ...proof } = options.recording ?? {};
+  const recording = { dir: state, clock: now, log, snapshot: () => policy.version, ...proof };
+  const recordings = opening(await openSidecarRecordings(recording, upload, metrics));
   const { workloadProof = 'listener' } = options;
   // Tokens of its own would be a second way in, beside the cluster's.
   const local = workloadProof === 'certificate' ? [] : [(await openLocalIssuer(state)).verifier];
@@ -122,7 +127,7 @@ async function assemble(options: SidecarOptions, opened: Close[], closeAll: () =
   const drivers = createDrivers({ policy, identity, credentials, recordings, approvals, log, now, onVerdict }, startTls);
   const listeners = new Listeners({ fixed: listen, workload, log, serve: (protocol, connection) => drivers[protocol].serve(connection) });
   const ready = () => policy.snapshot !== null && !policy.stale && draining === null;
-  const telemetry = opening(await openTelemetry({ port: options.metricsPort, ready, approvals, listeners, policy }, new Metrics()));
+  const telemetry = opening(await openTelemetry({ port: options.metricsPort, ready, approvals, listeners, policy }, metrics));
   const status = () => ({
     version: policy.version,
     stale: policy.stale,
@@ -167,6 +172,9 @@ async function assemble(options: SidecarOptions, opened: Close[], closeAll: () =
     replaceSecrets: (secrets) => publisher.replaceSecrets(secrets),
     confirm: (version) => policy.confirm(version),
     certify: (certificates) => recordings.certify(certificates),
+    get spoolBytes() {
+      return recordings.uploads()?.spoolBytes ?? 0;
+    },
     drain,
     async close() {
       await drain(0);

@@ -96,7 +96,11 @@ export async function runWithOperator({ settings, version, log, onVerdict, stop 
       state,
       workload: { namespace, serviceAccount },
       workloadProof: 'certificate',
-      recording: { cluster, certificates: recordingCertificates },
+      recording: {
+        cluster,
+        certificates: recordingCertificates,
+        upload: { slots: (request) => control.slots(request), countersign: (request) => control.countersign(request) },
+      },
       listen,
       ttlMs,
       ...(metricsPort === null ? {} : { metricsPort }),
@@ -172,8 +176,9 @@ async function publish(sidecar: Sidecar, snapshot: unknown, log: Log): ReturnTyp
 async function report(control: Control, sidecar: Sidecar, listen: ReadonlyMap<string, ListenAddress>): Promise<void> {
   const known = (key: string) => listen.has(key) || listen.has(key.slice(key.indexOf('/') + 1));
   const restartRequiredFor = [...sidecar.addresses.keys()].filter((key) => !known(key));
+  const spoolBytes = BigInt(sidecar.spoolBytes);
   // The next one says the same.
-  await control.report({ snapshotVersion: sidecar.version, restartRequiredFor }).catch(() => {});
+  await control.report({ snapshotVersion: sidecar.version, spoolBytes, restartRequiredFor }).catch(() => {});
 }
 
 function parsed(args: readonly string[]) {

@@ -24,3 +24,29 @@ export function verdictLabels({ resource, verdict }: VerdictLine): Labels {
     rule: author?.rule ?? '',
   };
 }
+
+export const UPLOAD_SPOOL: Metric = {
+  name: 'chaperone_recording_spool_bytes',
+  help: 'Recordings that the bucket does not have yet.',
+  type: 'gauge',
+};
+export const UPLOAD_OLDEST: Metric = {
+  name: 'chaperone_recording_spool_oldest_seconds',
+  help: 'Age of the oldest sealed segment that the bucket does not have yet.',
+  type: 'gauge',
+};
+export const UPLOAD_STORED: Metric = {
+  name: 'chaperone_recording_stored_objects',
+  help: 'Objects stored in the bucket since the start.',
+  type: 'gauge',
+};
+export const UPLOAD_FAILURES: Metric = {
+  name: 'chaperone_recording_upload_failures',
+  help: 'Uploads that failed since the start; each is tried again.',
+  type: 'gauge',
+};
+export const UPLOAD_STUCK: Metric = {
+  name: 'chaperone_recording_stuck_segments',
+  help: 'Segments that operator or bucket refuse.',
+  type: 'gauge',
+};
