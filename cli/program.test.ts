@@ -63,7 +63,7 @@ const misuse: readonly (readonly string[])[] = [
   ['token', '--subject', 'a', '--claim', 'x'],
   ['validate'],
   ['validate', 'x', '-o', 'xml'],
-  ['approvals', 'ls'],
+  ['approvals', 'ls', '--token-file', '-', '--namespace', 'shop'],
   ['approvals', 'approve', '../status', '--token-file', '-'],
   ['simulate', ...quickstart, '--resource', 'none', '--sql', 'SELECT 1'],
   ['simulate', ...quickstart, '--resource', 'shop-db'],

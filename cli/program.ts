@@ -1,5 +1,5 @@
 import { Command, CommanderError, Help, Option } from 'commander';
-import { decideApproval, listApprovals } from './commands/approvals.ts';
+import { addApprovals } from './commands/approvals.ts';
 import { compile } from './commands/compile.ts';
 import { run } from './commands/run.ts';
 import { addSessions } from './commands/sessions.ts';
@@ -117,21 +117,7 @@ function build(io: Io, done: (code: number) => void): Command {
 
   addSessions((name, description, examples, parent) => command(name, description, examples, parent).addOption(state()), program, io, done);
 
-  const approvals = program.command('approvals').description('Requests that wait for a human: ls, approve, deny');
-  const approval = (name: string, description: string, examples: readonly string[]) =>
-    command(name, description, examples, approvals)
-      .addOption(state())
-      .requiredOption('--token-file <file>', 'your token; - reads it from stdin (a token is never an argument)');
-  approval('ls', 'Requests that you asked for or may decide', ['approvals ls --token-file bob.jwt'])
-    .option('--all', 'also those that have ended')
-    .action(async (options) => done(await listApprovals(options, io)));
-  for (const decision of ['approve', 'deny'] as const) {
-    approval(`${decision} <name>`, `${decision === 'approve' ? 'Approve' : 'Deny'} a request`, [
-      `approvals ${decision} apr-7f3k2m --token-file bob.jwt --reason "incident 7"`,
-    ])
-      .option('--reason <text>', 'why; some gates want one')
-      .action(async (name: string, options) => done(await decideApproval(name, decision, options, io)));
-  }
+  addApprovals((name, description, examples, parent) => command(name, description, examples, parent).addOption(state()), program, io, done);
 
   command('simulate', 'Judge one action without a target, and tell which rules were looked at', [
     'simulate --manifests examples/quickstart --workload shop/agent --resource shop-db --sql "DELETE FROM orders WHERE id = 7"',

@@ -24,3 +24,21 @@ export function messageOf(request: ApprovalRequest): ApprovalStateMessage {
     grantUntilMs: BigInt(status?.grantUntil === undefined ? 0 : Date.parse(status.grantUntil)),
   };
 }
+
+/** `name` is empty where there is no object. */
+export function refusedMessage(id: string, message: string): ApprovalStateMessage {
+  return { id, name: '', phase: Phase.REFUSED, message, expiresAtMs: 0n, approvedBy: [], grantUntilMs: 0n };
+}
+
+/** Somebody deleted it: nobody can answer it any more. */
+export function removedMessage({ metadata, spec }: ApprovalRequest): ApprovalStateMessage {
+  return {
+    id: spec.id,
+    name: metadata.name,
+    phase: Phase.WITHDRAWN,
+    message: 'the ApprovalRequest was deleted',
+    expiresAtMs: BigInt(Date.parse(spec.expiresAt)),
+    approvedBy: [],
+    grantUntilMs: 0n,
+  };
+}

@@ -101,7 +101,7 @@ export function connect(kubeconfig: string | null): KubeClient {
 
 const PAGE = 500;
 
-function clientOn(transport: Transport): KubeClient {
+export function clientOn(transport: Transport): KubeClient {
   const { server, send } = transport;
   const at = <T extends KubeObject>(ref: ResourceRef, { metadata: { namespace, name } }: T, subresource?: string) =>
     pathOf(ref, { ...(namespace === undefined ? {} : { namespace }), name, ...(subresource === undefined ? {} : { subresource }) });

@@ -10,6 +10,11 @@ export const EVENT_CODES = {
   ReferenceNotFound: { type: 'Warning', action: 'Compile' },
   SnapshotRejected: { type: 'Warning', action: 'Distribute' },
   EnrolmentRefused: { type: 'Warning', action: 'Enrol' },
+  ApprovalRequested: { type: 'Normal', action: 'Approve' },
+  ApprovalGranted: { type: 'Normal', action: 'Approve' },
+  ApprovalDenied: { type: 'Normal', action: 'Approve' },
+  ApprovalExpired: { type: 'Normal', action: 'Approve' },
+  ApprovalWithdrawn: { type: 'Normal', action: 'Approve' },
   BecameLeader: { type: 'Normal', action: 'Elect' },
 } as const satisfies { readonly [code: string]: EventCode };
 

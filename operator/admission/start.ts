@@ -1,0 +1,104 @@
+/** Joins the webhooks' routes, and keeps the CA in the two configurations. */
+import type { KubeClient } from '../kube/client.ts';
+import type { ResourceRef } from '../kube/resource.ts';
+import { checkHandler, stampHandler } from './approvals.ts';
+import { caPatch } from './configuration.ts';
+import { type GuardOptions, guardHandler } from './guard.ts';
+import { clusterLookup } from './lookup.ts';
+import type { Handler } from './review.ts';
+import { type AdmissionLog, type AdmissionServer, type AdmissionServerOptions, serveAdmission } from './server.ts';
+import type { ServingCertificates } from './serving.ts';
+import { validateHandler } from './validate.ts';
+import { operatorUser, type WebhookOptions, type WebhookType } from './webhooks.ts';
+
+export interface AdmissionOptions extends WebhookOptions {
+  readonly kube: KubeClient;
+  readonly port: number;
+  readonly host?: string;
+  readonly certificates: ServingCertificates;
+  /** The injector: `/mutate`. */
+  readonly mutate: Handler;
+  readonly podProblems: GuardOptions['podProblems'];
+  readonly now: () => number;
+  readonly log: AdmissionLog;
+  readonly onReview?: AdmissionServerOptions['onReview'];
+}
+
+export interface Admission extends AdmissionServer {
+  /** Whether the CA is in both configurations; readiness waits for it. */
+  readonly caWritten: boolean;
+}
+
+/** Between two looks: somebody may have taken it out. */
+const AGAIN_MS = 10 * 60_000;
+const RETRY_MS = 2000;
+
+export async function startAdmission(options: AdmissionOptions): Promise<Admission> {
+  const { certificates, kube, log } = options;
+  const lookup = clusterLookup(kube);
+  const user = operatorUser(options);
+  const approvals = { ...lookup, operatorUser: user, now: options.now };
+  const server = await serveAdmission({
+    port: options.port,
+    ...(options.host === undefined ? {} : { host: options.host }),
+    certificates,
+    log,
+    ...(options.onReview === undefined ? {} : { onReview: options.onReview }),
+    routes: {
+      '/validate': validateHandler(lookup),
+      '/mutate': options.mutate,
+      '/guard': guardHandler({ podProblems: options.podProblems, readPod: lookup.readPod, operatorUser: user }),
+      '/approvals': stampHandler(approvals),
+      '/approvals/check': checkHandler(approvals),
+    },
+  });
+
+  let written = false;
+  let closed = false;
+  let timer: NodeJS.Timeout | undefined;
+  let writing = Promise.resolve();
+  const write = async () => {
+    clearTimeout(timer);
+    const { bundle } = certificates.current;
+    try {
+      for (const type of ['Validating', 'Mutating'] as const) await applyCa(kube, type, options, bundle);
+      written = true;
+    } catch (error: unknown) {
+      log.warn(
+        {},
+        `admission: the CA could not be written into the webhook configurations: ${error instanceof Error ? error.message : 'unknown'}`,
+      );
+      written = false;
+    }
+    if (!closed) timer = setTimeout(next, written ? AGAIN_MS : RETRY_MS).unref();
+  };
+  const next = () => {
+    writing = writing.then(write);
+  };
+  next();
+  const forget = certificates.onChange(next);
+  return {
+    port: server.port,
+    get caWritten() {
+      return written;
+    },
+    close: async (graceMs) => {
+      closed = true;
+      forget();
+      clearTimeout(timer);
+      await Promise.all([server.close(graceMs), writing]);
+      clearTimeout(timer);
+    },
+  };
+}
+
+async function applyCa(kube: KubeClient, type: WebhookType, options: WebhookOptions, bundle: string): Promise<void> {
+  const { metadata, ...rest } = caPatch(type, options, bundle) as { readonly metadata: { readonly name: string } };
+  // The chart leaves the field to us; whoever else has put a CA there loses it.
+  await kube.apply(configurationRef(type), { metadata, ...rest }, { fieldManager: 'chaperone-ca', force: true });
+}
+
+function configurationRef(type: WebhookType): ResourceRef {
+  const kind = `${type}WebhookConfiguration`;
+  return { group: 'admissionregistration.k8s.io', version: 'v1', plural: `${kind.toLowerCase()}s`, kind, namespaced: false };
+}
