@@ -1,0 +1,191 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { kubectlOf } from '#e2e/cluster/kubectl.ts';
+import { podProblems } from '#operator/admission/pod-rules.ts';
+import { openStage, type Stage } from './admission-stage.ts';
+
+const INVALID = new URL('../../crds/testdata/invalid/', import.meta.url);
+
+let stage: Stage;
+before(async () => {
+  stage = await openStage({ podProblems: (pod, old, { byOperator }) => podProblems(pod, old, { byOperator }) });
+  for (const name of ['shop', 'plain', 'chaperone-system']) await stage.kubectl(['create', 'namespace', name]);
+  await stage.kubectl(['label', 'namespace', 'shop', 'chaperone.dev/injection=enabled']);
+  // No controller runs that would make them.
+  for (const name of ['shop', 'plain', 'kube-system', 'chaperone-system'])
+    await stage.kubectl(['-n', name, 'create', 'serviceaccount', 'default']);
+});
+after(() => stage.close());
+
+/** What kubectl said; empty where it was taken. */
+async function saidOf(run: Promise<unknown>): Promise<string> {
+  return run.then(
+    () => '',
+    (error: unknown) => (error instanceof Error ? error.message : String(error)),
+  );
+}
+
+const pod = (name: string, over: { metadata?: object; spec?: object } = {}) =>
+  JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, ...over.metadata },
+    spec: { containers: [{ name: 'agent', image: 'registry.local/agent:1' }], ...over.spec },
+  });
+const create = (namespace: string, object: string) => saidOf(stage.kubectl(['-n', namespace, 'create', '-f', '-'], { input: object }));
+const INJECTED = { labels: { 'chaperone.dev/injected': 'true' }, annotations: { 'chaperone.dev/ca-bundle': 'PEM' } };
+
+/** The message of an expectation, without what only our own validator adds. */
+const lastOf = (line: string) =>
+  line
+    .slice(line.indexOf(': ') + 2)
+    .replace(/; did you mean .*$/, '')
+    .replace(/; chaperone.dev\/v1alpha1 has .*$/, '');
+
+test('kubectl apply refuses each invalid manifest with its message', async () => {
+  for (const name of readdirSync(INVALID).filter((file) => file.endsWith('.yaml'))) {
+    const text = readFileSync(new URL(name, INVALID), 'utf8');
+    const lines = text.split('\n').flatMap((line) => (line.startsWith('# expect: ') ? [line.slice('# expect: '.length)] : []));
+    // kubectl's own checks come before the server's: they are left out, but for what only they find.
+    const verb = name === 'name-generated.yaml' ? 'create' : 'apply';
+    const lenient = await saidOf(stage.kubectl([verb, '--validate=false', '-f', '-'], { input: text }));
+    const strict = lines.every((line) => lenient.includes(lastOf(line)))
+      ? ''
+      : await saidOf(stage.kubectl([verb, '--validate=strict', '-f', '-'], { input: text }));
+    const all = `${lenient}\n${strict}`.replaceAll('\\"', '"');
+    assert.notEqual(all, '\n', `${name} was taken`);
+    const found = lines.filter((line) => {
+      const [path = ''] = line.split(': ');
+      return all.includes(lastOf(line)) && (path === '(root)' || all.includes(path) || line.includes(`unknown field "${path}"`));
+    });
+    assert.ok(found.length > 0, `${name}: none of\n${lines.join('\n')}\nin\n${all}`);
+    if (text.includes('# server: accepts')) assert.match(all, /admission webhook "validate.chaperone.dev" denied the request/, name);
+  }
+});
+
+test('a policy whose target does not exist is taken with a warning', async () => {
+  const policy = {
+    apiVersion: 'chaperone.dev/v1alpha1',
+    kind: 'AccessPolicy',
+    metadata: { name: 'no-deletes', namespace: 'shop' },
+    spec: {
+      targetRefs: [{ name: 'nothing' }],
+      subjects: [{ group: 'sre' }],
+      rules: [{ name: 'no', action: 'Deny', sql: { statements: ['Delete'] } }],
+    },
+  };
+  const { stderr } = await stage.kubectl(['apply', '-f', '-'], { input: JSON.stringify(policy) });
+  assert.match(stderr, /Warning: spec.targetRefs\[0\]: the ProtectedResource shop\/nothing does not exist/);
+});
+
+test('an opted-in pod that would get around the sidecar is refused, elsewhere it is not our business', async () => {
+  assert.match(await create('shop', pod('spy', { spec: { hostPID: true } })), /guard.namespace.chaperone.dev.*spec.hostPID/s);
+  assert.equal(await create('plain', pod('spy', { spec: { hostPID: true } })), '');
+  const optedIn = { metadata: { annotations: { 'chaperone.dev/inject': 'true' } }, spec: { shareProcessNamespace: true } };
+  assert.match(await create('plain', pod('opted', optedIn)), /guard.pod.chaperone.dev.*shareProcessNamespace/s);
+  assert.equal(await create('kube-system', pod('spy', { spec: { hostPID: true } })), '');
+  assert.equal(await create('chaperone-system', pod('spy', { spec: { hostPID: true } })), '');
+});
+
+test('an injected pod stays as it was injected', async () => {
+  assert.equal(await create('plain', pod('kept', { metadata: INJECTED })), '');
+  const patch = (type: string, body: object, ...more: string[]) =>
+    saidOf(stage.kubectl(['-n', 'plain', 'patch', 'pod', 'kept', `--type=${type}`, '-p', JSON.stringify(body), ...more]));
+  assert.match(
+    await patch('merge', { metadata: { labels: { 'chaperone.dev/injected': null } } }),
+    /guard.injected.chaperone.dev.*injected/s,
+  );
+  assert.match(await patch('merge', { metadata: { annotations: { 'chaperone.dev/ca-bundle': 'OTHER' } } }), /ca-bundle/);
+  assert.equal(await patch('merge', { metadata: { labels: { team: 'a' } } }), '');
+  const debug = { spec: { ephemeralContainers: [{ name: 'debugger', image: 'busybox', targetContainerName: 'agent' }] } };
+  assert.match(await patch('strategic', debug, '--subresource=ephemeralcontainers'), /ephemeral container/);
+  assert.match(await saidOf(stage.kubectl(['-n', 'plain', 'label', 'pod', 'spy', 'chaperone.dev/injected=true'])), /injected/);
+});
+
+test('nobody gets into the sidecar, by WebSocket or SPDY, by exec or attach', async () => {
+  const kubeconfig = stage.plane.kubeconfig;
+  assert.equal(await create('plain', pod('held')), '');
+  const kubectl = kubectlOf(kubeconfig);
+  const exec = (container: string) => saidOf(kubectl(['-n', 'plain', 'exec', 'held', '-c', container, '--', 'true']));
+  // kubectl looks whether there is such a container before it asks: so ask the API server itself.
+  const raw = async (method: 'GET' | 'POST', what: 'exec' | 'attach', query: string) =>
+    stage.kube.raw({ method, path: `/api/v1/namespaces/plain/pods/held/${what}?${query}` }).then(
+      () => '',
+      (error: unknown) => (error instanceof Error ? error.message : String(error)),
+    );
+  await stage.kubectl(['create', 'clusterrole', 'exec', '--verb=get,create', '--resource=pods/exec,pods/attach']);
+  await stage.kubectl([
+    'create',
+    'clusterrolebinding',
+    'exec',
+    '--clusterrole=exec',
+    '--user=system:serviceaccount:chaperone-system:chaperone-operator',
+  ]);
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  for (const method of ['GET', 'POST'] as const) {
+    for (const what of ['exec', 'attach'] as const) {
+      for (const container of ['chaperone', 'chaperone-rules', 'chaperone-validator']) {
+        assert.match(
+          await raw(method, what, `container=${container}&command=sh&stdout=true`),
+          /guard.exec.chaperone.dev.*credential/s,
+          `${method} ${what}`,
+        );
+      }
+      const agent = await raw(method, what, 'container=agent&command=sh&stdout=true');
+      assert.doesNotMatch(agent, /chaperone.dev/, 'the pod runs nowhere, but that is another error');
+      assert.notEqual(agent, '');
+      assert.doesNotMatch(await raw(method, what, 'command=sh&stdout=true'), /chaperone.dev/);
+    }
+  }
+  assert.doesNotMatch(await exec('agent'), /chaperone.dev/);
+});
+
+test('certificates and CA are rotated under load, and no admission fails', async () => {
+  const stop = new AbortController();
+  let taken = 0;
+  const failures: string[] = [];
+  const dry = { apiVersion: 'chaperone.dev/v1alpha1', kind: 'ApprovalGate', spec: { approvers: [{ group: 'leads' }] } };
+  const load = Array.from({ length: 4 }, async (_, i) => {
+    const kube = kubectlOf(stage.plane.kubeconfig);
+    const many = Array.from({ length: 20 }, (__, j) =>
+      JSON.stringify({ ...dry, metadata: { name: `gate-${i}-${j}`, namespace: 'plain' } }),
+    ).join('\n---\n');
+    while (!stop.signal.aborted) {
+      const said = await saidOf(kube(['create', '--dry-run=server', '-f', '-'], { input: many }));
+      if (said === '') taken += 20;
+      else failures.push(said);
+    }
+  });
+  for (let i = 0; i < 2; i++) await stage.rotate();
+  await new Promise((resolve) => setTimeout(resolve, 2000));
+  stop.abort();
+  await Promise.all(load);
+  assert.deepEqual(failures, []);
+  assert.ok(taken > 40, `${taken} admitted`);
+});
+
+test('without the webhooks no opted-in pod starts, and nobody else is hindered', async () => {
+  await stage.stopAdmission();
+  try {
+    assert.match(await create('shop', pod('lost')), /failed calling webhook "inject.namespace.chaperone.dev"/);
+    assert.match(
+      await create('plain', pod('lost', { metadata: { annotations: { 'chaperone.dev/inject': 'true' } } })),
+      /failed calling webhook/,
+    );
+    assert.equal(await create('plain', pod('free')), '');
+    assert.equal(await create('kube-system', pod('free')), '');
+    assert.equal(await create('chaperone-system', pod('free')), '');
+    assert.match(await saidOf(stage.kubectl(['-n', 'plain', 'delete', 'pod', 'kept', '--now'])), /^$/);
+  } finally {
+    await stage.startAdmission();
+  }
+  assert.equal(await create('shop', pod('found')), '');
+});
+
+test('the configurations are what the API server takes as they are', async () => {
+  const { stdout } = await stage.kubectl(['get', 'validatingwebhookconfiguration,mutatingwebhookconfiguration', 'chaperone', '-o', 'json']);
+  const { items } = JSON.parse(stdout) as { items: { webhooks: { clientConfig: { caBundle?: string } }[] }[] };
+  assert.equal(items.length, 2);
+  for (const { clientConfig } of items.flatMap(({ webhooks }) => webhooks)) assert.ok(clientConfig.caBundle);
+});
