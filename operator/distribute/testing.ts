@@ -21,7 +21,6 @@ import { type ControlServers, startControlServers } from './servers.ts';
 import type { CurrentSnapshot, Pod, SnapshotSource, Workload } from './sources.ts';
 
 export const IMAGE = 'registry.local/chaperone-sidecar:1';
-export const quiet = { info() {}, warn() {}, error() {} };
 
 export interface TestOperator {
   readonly authority: Authority;
