@@ -6,6 +6,7 @@ import { Sidecar } from '#crds/gen/chaperone/v1/sidecar_pb.js';
 import type { Snapshot } from '#crds/policy/snapshot.ts';
 import { callUnary } from '#sidecar/control/rpc.ts';
 import { createSecretsHandler } from '../credentials/secrets.ts';
+import { rotated } from '../pki/authority.ts';
 import type { Pod } from './sources.ts';
 import {
   addPod,
@@ -294,4 +295,25 @@ test('approvals: a stream that is open says so, carries calls and states, and op
     calls.some((call) => call.endsWith(' b')),
     false,
   );
+});
+
+test('a certificate is renewed with the same key before it ends, and nothing of the policy is lost; so it is after a new CA', async () => {
+  const { operator, join } = await setup({ reviewMs: 100 }, 4000);
+  const current = operator.source.set(testSnapshot(1));
+  const pod = addPod(operator);
+  const sidecar = await join(pod);
+  await until('the snapshot', () => operator.board.get(pod.uid)?.acked === current.version);
+  const { key } = operator.bindings.get(pod.uid) ?? {};
+  operator.authority.replace(await rotated(operator.authority.state, Date.now()));
+  const first = operator.board.get(pod.uid)?.peer.certificateSerial;
+  await until('two renewals', () => sidecar.renewals.length === 2, 15_000);
+  await until(
+    'the stream of the new certificate',
+    () => sidecar.control.connected && operator.board.get(pod.uid)?.peer.certificateSerial !== first,
+  );
+  assert.equal(operator.bindings.get(pod.uid)?.key, key);
+  assert.match(sidecar.renewals[1]?.caBundle ?? '', /(BEGIN CERTIFICATE[^]*){2}/);
+  assert.notEqual(sidecar.policy.resource(API), null);
+  const next = operator.source.set(testSnapshot(2));
+  await until('a change after that', () => sidecar.policy.version === next.version);
 });

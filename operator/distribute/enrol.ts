@@ -36,6 +36,8 @@ export interface EnrolmentOptions {
   readonly events: PodEvents;
   readonly log: Log;
   readonly now: () => number;
+  /** Life of a sidecar's certificate; an hour where absent. */
+  readonly certificateMs?: number;
 }
 
 export interface EnrolAnswer {
@@ -54,7 +56,7 @@ const MAX_TOKEN_CHARS = 16 * 1024;
 
 /** Rejects with CallError, as enrolment.proto says. */
 export function createEnrolment(options: EnrolmentOptions): (request: EnrolRequest, from: string) => Promise<EnrolAnswer> {
-  const { authority, bindings, events, log, now, trustDomain } = options;
+  const { authority, bindings, events, log, now, trustDomain, certificateMs = LIFE_MS.workload } = options;
 
   const refuse = (why: Refusal, claims: TokenClaims | null, pod: PodObject | null, from: string): CallError => {
     const about = claims === null ? {} : { namespace: claims.namespace, pod: claims.pod, podUid: claims.podUid };
@@ -97,11 +99,9 @@ export function createEnrolment(options: EnrolmentOptions): (request: EnrolReque
       throw refuse(refusal('KeyInUse', message), claims, pod, from);
     }
     const identity = identityOf(claims, trustDomain);
-    const [at, certificateChain, recordingCertificateChain] = [
-      now(),
-      await authority.workload(identity, publicKey, now()),
-      await authority.recording(identity, request.recordingPublicKey, now()),
-    ];
+    const at = now();
+    const certificateChain = await authority.workload(identity, publicKey, at, certificateMs);
+    const recordingCertificateChain = await authority.recording(identity, request.recordingPublicKey, at);
     log.info(
       { namespace, pod: claims.pod, podUid, key: key.slice(0, 16), sidecarVersion: request.sidecarVersion.slice(0, 64) },
       'enrolled',
@@ -110,7 +110,7 @@ export function createEnrolment(options: EnrolmentOptions): (request: EnrolReque
       certificateChain,
       recordingCertificateChain,
       caBundle: authority.bundle,
-      renewAtSeconds: BigInt(Math.floor((at + (LIFE_MS.workload * 2) / 3) / 1000)),
+      renewAtSeconds: BigInt(Math.floor((at + (certificateMs * 2) / 3) / 1000)),
       namespace,
       serviceAccount,
       pod: claims.pod,

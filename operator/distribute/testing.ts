@@ -71,7 +71,7 @@ export function testSnapshots(): TestSnapshots {
   };
 }
 
-export async function startTestOperator(over: Partial<ControlOptions> = {}): Promise<TestOperator> {
+export async function startTestOperator(over: Partial<ControlOptions> = {}, certificateMs = 3_600_000): Promise<TestOperator> {
   const authority = new Authority(await newAuthorityState(Date.now()));
   const serving = await createServingCertificate({ authority, names: ['localhost'], now: Date.now, onError: () => {} });
   const bindings = new Map<string, SidecarBindingSpec>();
@@ -98,6 +98,7 @@ export async function startTestOperator(over: Partial<ControlOptions> = {}): Pro
         events: events_,
         log,
         now: Date.now,
+        certificateMs,
       },
       control: { snapshots: source, fresh: () => operator.fresh, board, handlers: {}, events: events_, log, now: Date.now, ...over },
       pods,

@@ -85,8 +85,8 @@ export class Authority {
   }
 
   /** For the channel of an enrolled sidecar. `publicKey`: P-256, SPKI, DER. PEM, leaf first. */
-  async workload(identity: SidecarIdentity, publicKey: Uint8Array, nowMs: number): Promise<string> {
-    return this.#identity(identity, publicKey, ['clientAuth'], validFor(nowMs, LIFE_MS.workload));
+  async workload(identity: SidecarIdentity, publicKey: Uint8Array, nowMs: number, lifeMs: number = LIFE_MS.workload): Promise<string> {
+    return this.#identity(identity, publicKey, ['clientAuth'], validFor(nowMs, lifeMs));
   }
 
   /** For the key that signs a sidecar's recordings. `publicKey`: Ed25519, SPKI, DER. PEM, leaf first. */
