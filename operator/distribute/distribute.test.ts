@@ -306,7 +306,9 @@ test('a certificate is renewed with the same key before it ends, and nothing of 
   const { key } = operator.bindings.get(pod.uid) ?? {};
   operator.authority.replace(await rotated(operator.authority.state, Date.now()));
   const first = operator.board.get(pod.uid)?.peer.certificateSerial;
-  await until('two renewals', () => sidecar.renewals.length === 2, 15_000);
+  await until('two renewals', () => sidecar.renewals.length === 2, 15_000).catch((error: unknown) => {
+    throw new Error(sidecar.logs.join('\n'), { cause: error });
+  });
   await until(
     'the stream of the new certificate',
     () => sidecar.control.connected && operator.board.get(pod.uid)?.peer.certificateSerial !== first,

@@ -81,7 +81,7 @@ export async function startTestOperator(over: Partial<ControlOptions> = {}, cert
   const log = { info: note, warn: note, error: note };
   const source = testSnapshots();
   const board = createAckBoard();
-  const events_ = {
+  const podEvents = {
     emit: (reason: string, pod: { readonly name: string }, text: string) => void events.push(`${reason} ${pod.name} ${text}`),
   };
   const start = (ports: ControlServers['ports']) =>
@@ -95,12 +95,12 @@ export async function startTestOperator(over: Partial<ControlOptions> = {}, cert
         review: async (token) => operator.review(token),
         readPod: async (namespace, name) => podObject([...pods.values()].find((pod) => pod.namespace === namespace && pod.name === name)),
         bindings: memoryBindings(bindings),
-        events: events_,
+        events: podEvents,
         log,
         now: Date.now,
         certificateMs,
       },
-      control: { snapshots: source, fresh: () => operator.fresh, board, handlers: {}, events: events_, log, now: Date.now, ...over },
+      control: { snapshots: source, fresh: () => operator.fresh, board, handlers: {}, events: podEvents, log, now: Date.now, ...over },
       pods,
       host: '127.0.0.1',
       ports,
@@ -193,6 +193,7 @@ export interface TestSidecar {
   readonly policy: PublishablePolicyStore;
   readonly secrets: ReadonlyMap<string, ReadonlyMap<string, Buffer>>[];
   readonly renewals: Identity[];
+  readonly logs: readonly string[];
   close(): void;
 }
 
@@ -250,13 +251,16 @@ export async function startTestSidecar(operator: TestOperator, pod: Pod, options
       policy,
       secrets,
       renewals,
+      logs,
       close() {
         control.close();
         policy.close();
+        rmSync(dir, { recursive: true, force: true });
       },
     };
-  } finally {
-    rmSync(dir, { recursive: true });
+  } catch (error: unknown) {
+    rmSync(dir, { recursive: true, force: true });
+    throw error;
   }
 }
 

@@ -122,7 +122,8 @@ function signed(
 
 async function caExtensions(key: CryptoKey, by?: KeyPair): Promise<x509.Extension[]> {
   return [
-    new x509.BasicConstraintsExtension(true, 0, true),
+    // Of itself it signs leaves, and the CA that follows it.
+    new x509.BasicConstraintsExtension(true, by === undefined ? 1 : 0, true),
     new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
     await x509.SubjectKeyIdentifierExtension.create(key),
     ...(by === undefined ? [] : [await x509.AuthorityKeyIdentifierExtension.create(new x509.X509Certificate(by.certificate).publicKey)]),
