@@ -8,6 +8,15 @@ const OPTIONS = {
   'cluster-name': { type: 'string' },
   'trust-domain': { type: 'string' },
   'sidecar-image': { type: 'string', multiple: true },
+  'sidecar-image-pull-policy': { type: 'string' },
+  egress: { type: 'string' },
+  'bucket-url': { type: 'string' },
+  'bucket-endpoint': { type: 'string' },
+  'bucket-region': { type: 'string' },
+  'bucket-credentials': { type: 'string' },
+  'object-lock-days': { type: 'string' },
+  'webhook-certificate': { type: 'string' },
+  'webhook-port': { type: 'string' },
   'service-name': { type: 'string' },
   'listen-host': { type: 'string' },
   'enrolment-port': { type: 'string' },
@@ -18,6 +27,21 @@ const OPTIONS = {
 } as const;
 
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+
+const PULL_POLICIES = ['Always', 'IfNotPresent', 'Never'] as const;
+const EGRESS = ['Deny', 'Audit', 'Allow'] as const;
+
+export interface BucketConfig {
+  /** `s3://BUCKET/PREFIX`. */
+  readonly url: string;
+  /** Null means AWS's own. */
+  readonly endpoint: string | null;
+  readonly region: string;
+  /** Folder with the files access-key-id and secret-access-key. */
+  readonly credentials: string;
+  /** How long Object Lock keeps a recording; 0: not at all. */
+  readonly objectLockDays: number;
+}
 
 export interface Config {
   /** A file; null means the pod's own service account. */
@@ -32,6 +56,14 @@ export interface Config {
   readonly podUid: string | null;
   /** Images that a sidecar may run: this version's, and the one before while pods of it live. The first is injected. */
   readonly sidecarImages: readonly string[];
+  readonly sidecarImagePullPolicy: (typeof PULL_POLICIES)[number];
+  /** Of transparent pods, to what no ProtectedResource names. */
+  readonly egress: (typeof EGRESS)[number];
+  /** Where recordings go; null where they stay in the pods. */
+  readonly bucket: BucketConfig | null;
+  /** Folder with tls.crt, tls.key and ca.crt for the webhooks; null where the operator's own CA makes them. */
+  readonly webhookCertificate: string | null;
+  readonly webhookPort: number;
   /** Name of the operator's Service in its own namespace: what its certificates are for. */
   readonly serviceName: string;
   readonly listenHost: string;
@@ -58,14 +90,37 @@ export function readConfig(args: readonly string[], env: Readonly<Record<string,
     trustDomain: named('--trust-domain', values['trust-domain'] ?? 'cluster.local'),
     podUid: env['POD_UID'] ?? null,
     sidecarImages: values['sidecar-image'] ?? [],
+    sidecarImagePullPolicy: oneOf('--sidecar-image-pull-policy', values['sidecar-image-pull-policy'] ?? 'IfNotPresent', PULL_POLICIES),
+    egress: oneOf('--egress', values.egress ?? 'Deny', EGRESS),
+    bucket: bucketOf(values),
+    webhookCertificate: values['webhook-certificate'] ?? null,
+    webhookPort: port('--webhook-port', values['webhook-port'], PORTS.webhook),
     serviceName: named('--service-name', values['service-name'] ?? 'chaperone'),
     listenHost: values['listen-host'] ?? '::',
     enrolmentPort: port('--enrolment-port', values['enrolment-port'], PORTS.enrolment),
     controlPort: port('--control-port', values['control-port'], PORTS.control),
     telemetryPort: port('--telemetry-port', values['telemetry-port'], PORTS.telemetry),
-    logLevel: LOG_LEVELS.find((level) => level === (values['log-level'] ?? 'info')) ?? fail(`--log-level: one of ${LOG_LEVELS.join(', ')}`),
+    logLevel: oneOf('--log-level', values['log-level'] ?? 'info', LOG_LEVELS),
     version: values.version ?? false,
   };
+}
+
+function bucketOf(values: ReturnType<typeof parsed>): BucketConfig | null {
+  const { 'bucket-url': url, 'bucket-credentials': credentials, 'object-lock-days': days = '0' } = values;
+  if (url === undefined) return null;
+  if (!/^s3:\/\/[^/]+/.test(url)) fail(`--bucket-url: must be s3://BUCKET/PREFIX, not '${url}'`);
+  if (!/^\d{1,5}$/.test(days)) fail(`--object-lock-days: must be a number of days, not '${days}'`);
+  return {
+    url,
+    endpoint: values['bucket-endpoint'] ?? null,
+    region: values['bucket-region'] ?? 'us-east-1',
+    credentials: credentials ?? fail('--bucket-credentials is needed with --bucket-url'),
+    objectLockDays: Number(days),
+  };
+}
+
+function oneOf<T extends string>(flag: string, value: string, allowed: readonly T[]): T {
+  return allowed.find((one) => one === value) ?? fail(`${flag}: one of ${allowed.join(', ')}, not '${value}'`);
 }
 
 function parsed(args: readonly string[]) {

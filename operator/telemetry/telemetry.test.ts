@@ -95,6 +95,14 @@ test('flags: defaults, the downward API, and what is refused', () => {
     ['chaperone-0', 'ops', 'cluster', 'cluster.local'],
   );
   assert.equal(readConfig(['--namespace', 'x'], { POD_NAMESPACE: 'ops' }).namespace, 'x');
+  const bucket = readConfig(['--bucket-url=s3://records/prod', '--bucket-credentials=/c', '--object-lock-days=30'], {}).bucket;
+  assert.deepEqual(bucket, { url: 's3://records/prod', endpoint: null, region: 'us-east-1', credentials: '/c', objectLockDays: 30 });
+  for (const args of [
+    ['--egress', 'Some'],
+    ['--bucket-url', 's3://x'],
+    ['--bucket-url', 'x', '--bucket-credentials', 'c'],
+  ])
+    assert.throws(() => readConfig(args, {}), ConfigError, args.join(' '));
   for (const args of [['--nonsense'], ['--telemetry-port', '70000'], ['--log-level', 'loud'], ['--trust-domain', 'A b'], ['stray']])
     assert.throws(() => readConfig(args, {}), ConfigError, args.join(' '));
 });
