@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { copyFile, cp, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { build } from 'esbuild';
+import { type BuildOptions, build } from 'esbuild';
 import { commitOf } from '#cli/version.ts';
 import { smokeTest } from './smoke.ts';
 import { ROOT } from './tree.ts';
@@ -26,9 +26,8 @@ const commit = commitOf(ROOT);
 
 await rm(DIST, { recursive: true, force: true });
 await mkdir(DIST);
-await build({
+const options: BuildOptions = {
   absWorkingDir: ROOT,
-  entryPoints: { chaperone: 'cli/main.ts', sidecar: 'sidecar/main.ts', operator: 'operator/main.ts' },
   external: [`${ADDONS}/*`],
   outdir: DIST,
   bundle: true,
@@ -39,7 +38,10 @@ await build({
   define: { CHAPERONE_BUILD: JSON.stringify({ version, commit }) },
   legalComments: 'linked',
   logLevel: 'warning',
-});
+};
+await build({ ...options, entryPoints: { sidecar: 'sidecar/main.ts', operator: 'operator/main.ts' } });
+// What only `install` needs is larger than all the rest, so it is a file of its own that no other command reads.
+await build({ ...options, entryPoints: { chaperone: 'cli/main.ts' }, splitting: true, chunkNames: 'chaperone-[name]-[hash]' });
 for (const path of BESIDE) await copyFile(join(ROOT, path), join(DIST, path.split('/').at(-1) ?? ''));
 const addons = join(ROOT, 'node_modules', ADDONS);
 for (const name of existsSync(addons) ? await readdir(addons) : [])

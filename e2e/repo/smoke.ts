@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFile, cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Version } from '#cli/version.ts';
@@ -20,11 +20,18 @@ export async function smokeTest(dist: string, { version, commit }: Version): Pro
   const folder = await mkdtemp(join(tmpdir(), 'chaperone-smoke-'));
   try {
     const [cli, sidecar, snapshot] = [join(folder, 'chaperone.js'), join(folder, 'sidecar.js'), join(folder, 'snapshot.json')];
-    for (const name of ['chaperone.js', 'sidecar.js', 'libpg-query.wasm']) await copyFile(join(dist, name), join(folder, name));
+    const files = (await readdir(dist)).filter((name) => /^chaperone.*\.js$|^sidecar\.js$|^libpg-query\.wasm$|^install\.yaml$/.test(name));
+    for (const name of files) await copyFile(join(dist, name), join(folder, name));
     await cp(join(ROOT, 'examples/quickstart'), join(folder, 'manifests'), { recursive: true });
     const manifests = ['--manifests', join(folder, 'manifests'), '--workload', 'shop/agent'];
     const judged = ['simulate', ...manifests, '--resource', 'shop-db', '--sql', 'DROP TABLE orders'];
     expect('--version', await run(cli, ['--version']), 0, `${version} (${commit ?? ''}`);
+    expect(
+      'install',
+      await run(cli, ['install', '--registry', 'registry.example.com/x', '--print']),
+      0,
+      'registry.example.com/x/operator:',
+    );
     expect('validate', await run(cli, ['validate', join(folder, 'manifests')]), 0, 'valid');
     expect('simulate', await run(cli, judged), 3, 'no-drop');
     const compiled = expect('compile', await run(cli, ['compile', join(folder, 'manifests'), '--workload', 'shop/agent']), 0, 'shop-db');
@@ -35,7 +42,7 @@ export async function smokeTest(dist: string, { version, commit }: Version): Pro
       'policy in force',
     );
     expect('the sidecar', served, 0, 'policy in force');
-    return ['chaperone.js --version, validate, simulate, compile', 'sidecar.js serves what chaperone.js compiled, and drains'];
+    return ['chaperone.js --version, install, validate, simulate, compile', 'sidecar.js serves what chaperone.js compiled, and drains'];
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
