@@ -89,6 +89,21 @@ describe('the recordings of a pod', () => {
     assert.equal(result.events, said.length + 2 * result.sessions);
   });
 
+  it('stay where they are without a bucket, and then nobody waits for one at the end', async () => {
+    const none = () => Promise.reject(new Error('12 UNIMPLEMENTED: no bucket is configured'));
+    const dir = world.temporary();
+    const sidecar = await startSidecar(world.authority, { dir, peer: newPeer(), slots: none, countersign: none });
+    await (await session(sidecar.recordings, 1)).end('client');
+    const isTold = () => sidecar.log.filter((line) => line.message.includes('the operator has no bucket')).length === 1;
+    await until('the log', isTold);
+    await sidecar.recordings.close();
+    const started = Date.now();
+    assert.equal(await sidecar.uploader.drain(30_000), false);
+    assert.ok(Date.now() - started < 5000);
+    assert.ok(isTold());
+    assert.deepEqual(filesOf(dir), ['ledger.jsonl', 'segment-000001.jsonl.zst']);
+  });
+
   it('end fail closed where more would wait than there is room for', async () => {
     const peer = newPeer();
     const dir = world.temporary();

@@ -92,6 +92,8 @@ const FIRST_PAUSE_MS = 500;
 const STUCK_RETRY_MS = 5 * 60_000;
 const REFUSAL_RETRY_MS = 5000;
 const PUT_TIMEOUT_MS = 110_000;
+/** What the operator's call answers where it was started without one. */
+const NO_BUCKET = /\bno bucket is configured\b/;
 /** Refusals that no waiting mends. */
 const FOR_GOOD = /^(PathInvalid|SizeInvalid|HashInvalid|ClusterForeign|NamespaceForeign|RecorderForeign|StoredDifferently)\b/;
 
@@ -119,6 +121,8 @@ class FolderUploader implements Uploader {
   #stored = 0;
   #failures = 0;
   #countersigned: LedgerHead | null = null;
+  /** False where the operator says that it was given none: then nothing is waited for at the end. */
+  #hasBucket = true;
   #refusedHead = '';
 
   constructor(options: UploaderOptions) {
@@ -155,7 +159,7 @@ class FolderUploader implements Uploader {
     this.#pauseMs = 0;
     this.#wake.abort();
     const grace = setTimeout(graceMs, undefined, { signal: this.#abort.signal }).catch(() => {});
-    await Promise.race([this.#running, grace]);
+    if (this.#hasBucket) await Promise.race([this.#running, grace]);
     const isDone = this.#isDone();
     if (!isDone)
       this.#options.log.error(
@@ -179,12 +183,21 @@ class FolderUploader implements Uploader {
       let moved = false;
       try {
         moved = await this.#round();
+        this.#hasBucket = true;
       } catch (error: unknown) {
-        this.#fail({ error: causeOf(error) }, 'recordings could not be brought to the bucket; it is tried again');
+        this.#failedRound(causeOf(error));
       }
       if (this.#draining && (await this.#isAllDone())) return;
       if (!moved || this.#pauseMs > 0) await this.#pause();
     }
+  }
+
+  #failedRound(error: string): void {
+    if (!NO_BUCKET.test(error)) return this.#fail({ error }, 'recordings could not be brought to the bucket; it is tried again');
+    if (this.#hasBucket)
+      this.#options.log.error({ error }, 'recordings stay in the state folder, and end with it: the operator has no bucket');
+    this.#hasBucket = false;
+    this.#pauseMs = this.#limits.maxPauseMs;
   }
 
   /** True where something was stored, so that there may be more to do at once. */
