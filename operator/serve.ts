@@ -20,6 +20,8 @@ import type { Authority } from './pki/authority.ts';
 import { secretStore } from './pki/secret.ts';
 import { createServingCertificate } from './pki/serving.ts';
 import { AuthorityError, loadOrCreateAuthority, refreshAuthority, type SecretStore } from './pki/store.ts';
+import { openCountersigner } from './records/countersigner.ts';
+import { openRecords } from './records/records.ts';
 import type { Log } from './telemetry/log.ts';
 
 export interface ServeOptions {
@@ -30,7 +32,7 @@ export interface ServeOptions {
   readonly events: EventRecorder;
   readonly leads: () => boolean;
   readonly log: Log;
-  readonly handlers: Omit<ControlHandlers, 'secrets'>;
+  readonly handlers: Omit<ControlHandlers, 'secrets' | 'slots' | 'countersign'>;
 }
 
 export interface Serving {
@@ -57,6 +59,7 @@ export async function serve({ config, kube, index, secrets, events, leads, log, 
   });
   const bindings = createBindings(kube, namespace, Date.now);
   const board = createAckBoard();
+  const records = await recordsOf(config, authority, index, log);
   const podEvents: PodEvents = {
     emit: (reason, pod, note) => events.emit(reason, { ref: PODS, namespace: pod.namespace, name: pod.name, uid: pod.uid }, note),
   };
@@ -78,7 +81,7 @@ export async function serve({ config, kube, index, secrets, events, leads, log, 
       snapshots: index.snapshots,
       fresh: index.fresh,
       board,
-      handlers: { ...handlers, secrets: createSecretsHandler(index.snapshots, secrets) },
+      handlers: { ...handlers, ...records?.handlers, secrets: createSecretsHandler(index.snapshots, secrets) },
       events: podEvents,
       log,
       now: Date.now,
@@ -105,10 +108,42 @@ export async function serve({ config, kube, index, secrets, events, leads, log, 
     stop: async () => {
       clearInterval(timer);
       await servers.close();
+      records?.close();
       await slices.stop();
       serving.close();
     },
   };
+}
+
+/** Null where no bucket is configured: recordings then stay in the pods. */
+async function recordsOf({ bucket, clusterName: cluster, trustDomain }: Config, authority: Authority, index: Index, log: Log) {
+  if (bucket === null) return null;
+  const countersigner = await openCountersigner({
+    authority,
+    trustDomain,
+    clock: Date.now,
+    onError: (error) => log.error({}, `a new key for the heads of ledgers could not be made: ${messageOf(error)}`),
+  });
+  const { url, endpoint, region, credentials: credentialsDir, objectLockDays } = bucket;
+  const records = openRecords({
+    bucket: { url, region, credentialsDir, objectLockDays, objectLockMode: 'COMPLIANCE', ...(endpoint === null ? {} : { endpoint }) },
+    cluster,
+    namespaces: ({ namespace, serviceAccount }) => {
+      const current = index.snapshots.current({ namespace, serviceAccount });
+      return current === null ? null : new Set(current.snapshot.resources.map((resource) => resource.namespace));
+    },
+    authority: () => countersigner.current(),
+    log,
+  });
+  const handlers: Pick<ControlHandlers, 'slots' | 'countersign'> = {
+    slots: (peer, request) => records.slots(peer, request),
+    countersign: (peer, request) => records.countersign(peer, request),
+  };
+  const close = () => {
+    records.close();
+    countersigner.close();
+  };
+  return { handlers, close };
 }
 
 async function authorityFrom(store: SecretStore, log: Log): Promise<Authority> {
