@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { LABELS } from '#crds/control/names.ts';
 import { ROOT } from '#e2e/repo/tree.ts';
+import { readConfig } from '#operator/config.ts';
 import { helm, installManifests, type KubeObject, objectsIn, render } from './render.ts';
 
 const TESTDATA = join(import.meta.dirname, 'testdata');
@@ -113,6 +114,19 @@ describe('what the chart holds', () => {
     const text = await render('chaperone', ...values('full'), '--namespace', 'elsewhere');
     assert.doesNotMatch(text, /chaperone-system/);
     assert.match(text, /"?elsewhere"?/);
+  });
+
+  it('the operator knows every argument and reads what the values say', () => {
+    const container = full.find(({ kind }) => kind === 'Deployment');
+    const { args, env } = (podSpecOf(container as KubeObject)?.containers[0] ?? {}) as { args: string[]; env: { name: string }[] };
+    const config = readConfig(args, Object.fromEntries(env.map(({ name }) => [name, 'a'])));
+    assert.equal(config.clusterName, 'production');
+    assert.equal(config.trustDomain, 'prod.example.com');
+    assert.equal(config.logLevel, 'debug');
+    assert.deepEqual(
+      Object.keys(config).filter((key) => config[key as keyof typeof config] === undefined),
+      [],
+    );
   });
 
   it('two renderings are the same: nothing in it is random', async () => {
