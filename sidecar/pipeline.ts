@@ -8,6 +8,7 @@
  * Success is a proof that the next step needs: only `decide/` makes a Permit, only `record/` turns one into Recorded,
  * and only a Recorded Permit can be sent upstream. This is the only file that knows the order.
  */
+import type { LookupFunction } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { ResourcePolicy } from '#crds/policy/engine.ts';
 import type { Principal } from '#crds/policy/principal.ts';
@@ -126,6 +127,13 @@ export interface Log {
   error(fields: object, message: string): void;
 }
 
+/** How the names of one namespace's targets are looked up. */
+export interface TargetNames {
+  readonly lookup: LookupFunction;
+  /** An address at which no target may be. */
+  readonly isRefused: (ip: string) => boolean;
+}
+
 /** What every driver is given. */
 export interface DriverContext {
   readonly policy: PolicyStore;
@@ -134,6 +142,8 @@ export interface DriverContext {
   readonly recordings: RecordingStore;
   readonly approvals: Approvals;
   readonly log: Log;
+  /** How the names of a namespace's targets are looked up; by the machine's own ways where absent. */
+  readonly names?: (namespace: string) => TargetNames;
   /** A line per verdict for the person who watches. */
   readonly onVerdict: (line: VerdictLine) => void;
   readonly now: () => number;

@@ -1,8 +1,10 @@
 import { join } from 'node:path';
+import type { EgressPolicy } from '#crds/control/names.ts';
 import { CAPABILITIES } from '#crds/policy/snapshot.ts';
 import { means } from '#crds/policy/subject.ts';
 import { serveAdmin } from './approvals/admin.ts';
 import { createApprovalBroker } from './approvals/broker.ts';
+import type { EgressVerdict, UnmonitoredEgress } from './confine/egress.ts';
 import type { TokenIssuer } from './identity/issuers.ts';
 import { openLocalIssuer } from './identity/local-issuer.ts';
 import { createIdentityVerifier } from './identity/verifier.ts';
@@ -10,13 +12,15 @@ import type { Approvals, Log, PolicyStore, VerdictLine, Workload } from './pipel
 import { createPolicyStore, type PublishResult } from './policy/store.ts';
 import { type ListenAddress, StartError } from './start/address.ts';
 import { createDrivers } from './start/drivers.ts';
-import { Listeners } from './start/listeners.ts';
+import { type Entrances, Listeners, type ListenersOptions } from './start/listeners.ts';
 import { createPublisher } from './start/publish.ts';
 import { openSidecarRecordings, type UploadSettings } from './start/recordings.ts';
 import { openTelemetry } from './start/telemetry.ts';
 import { openTls } from './start/tls.ts';
+import { TransparentEntrance } from './start/transparent.ts';
 import { Metrics } from './telemetry/metrics.ts';
 import { createCredentialStore, type Secrets } from './upstream/credentials/store.ts';
+import type { NameService } from './upstream/names.ts';
 
 export interface SidecarOptions {
   /** Folder for keys, recordings, the certificate and the admin socket; made where it is missing. */
@@ -30,6 +34,14 @@ export interface SidecarOptions {
   /** The agents' leg; an own CA in STATE/tls where absent. */
   readonly tls?: { readonly certificateFile: string; readonly keyFile: string };
   readonly metricsPort?: number;
+  /** Loopback where absent. */
+  readonly metricsHost?: string;
+  /** Looks targets up by DNS alone; by the machine's own ways where absent. */
+  readonly names?: NameService;
+  /** For a resource that `listen` does not name: a free port of loopback where absent. */
+  readonly others?: 'FreePort' | 'None';
+  /** Takes all that leaves the pod, instead of a listener for each resource. Needs `names`. */
+  readonly transparent?: { readonly egress: EgressPolicy; readonly port?: number };
   /** After this long without a publish everything is denied. */
   readonly ttlMs?: number;
   /** `certificate`: an operator has certified the workload; there is no local issuer then. `listener` where absent. */
@@ -58,6 +70,10 @@ export interface Sidecar {
   readonly metricsPort: number | null;
   /** PEM of the CA that agents trust (sslrootcert); null where a certificate was given. */
   readonly caFile: string | null;
+  /** Resources that agents can't reach before the pod is restarted: `namespace/name`. */
+  readonly restartRequiredFor: readonly string[];
+  /** Connections to addresses of no resource, counted since the last call. */
+  takeEgress(): readonly UnmonitoredEgress[];
   /**
    * Takes a snapshot (any JSON value) with its Secrets; listeners of new resources are open when it resolves. A refused snapshot changes nothing.
    * Rejects with StartError where a listener can't be opened; the policy is in force then all the same.
@@ -80,6 +96,7 @@ export interface Sidecar {
 }
 
 type Close = () => unknown;
+const LISTEN_AGAIN_MS = 2_000;
 
 /**
  * Starts with DENY_ALL and no listener; `publish` gives it something to do. Rejects with StartError, ListenError, SocketError, RecordingError or
@@ -99,6 +116,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
 }
 
 async function assemble(options: SidecarOptions, opened: Close[], closeAll: () => Promise<void>): Promise<Sidecar> {
+  const { names, transparent } = options;
   const { log, workload, state, listen = new Map<string, ListenAddress>(), now = Date.now } = options;
   const opening = <T extends { close(): unknown }>(part: T): T => {
     opened.push(() => part.close());
@@ -124,10 +142,32 @@ async function assemble(options: SidecarOptions, opened: Close[], closeAll: () =
     telemetry.verdict(line);
     options.onVerdict?.(line);
   };
-  const drivers = createDrivers({ policy, identity, credentials, recordings, approvals, log, now, onVerdict }, startTls);
-  const listeners = new Listeners({ fixed: listen, workload, log, serve: (protocol, connection) => drivers[protocol].serve(connection) });
-  const ready = () => policy.snapshot !== null && !policy.stale && draining === null;
-  const telemetry = opening(await openTelemetry({ port: options.metricsPort, ready, approvals, listeners, policy }, metrics));
+  const drivers = createDrivers(
+    {
+      policy,
+      identity,
+      credentials,
+      recordings,
+      approvals,
+      log,
+      now,
+      onVerdict,
+      ...(names && { names: (namespace: string) => names.for(namespace) }),
+    },
+    startTls,
+  );
+  const serve: ListenersOptions['serve'] = (protocol, connection) => drivers[protocol].serve(connection);
+  const onEgress = (verdict: EgressVerdict) => telemetry.egress(verdict);
+  if (transparent !== undefined && names === undefined) throw new StartError('transparent mode needs DNS');
+  const through =
+    transparent === undefined || names === undefined
+      ? null
+      : new TransparentEntrance({ ...transparent, names, onEgress, now, workload, log, serve });
+  const listeners: Entrances = through ?? new Listeners({ fixed: listen, others: options.others ?? 'FreePort', workload, log, serve });
+  const ready = () => policy.snapshot !== null && !policy.stale && draining === null && listeners.ready;
+  const telemetry = opening(
+    await openTelemetry({ port: options.metricsPort, host: options.metricsHost, ready, approvals, listeners, policy }, metrics),
+  );
   const status = () => ({
     version: policy.version,
     stale: policy.stale,
@@ -145,6 +185,13 @@ async function assemble(options: SidecarOptions, opened: Close[], closeAll: () =
       if (draining === null) await listeners.reconcile(policy.snapshot?.resources ?? []);
     },
   });
+
+  // A port that another process had is taken as soon as it is free.
+  const again = setInterval(() => {
+    if (policy.snapshot !== null && draining === null && !listeners.ready)
+      void listeners.reconcile(policy.snapshot.resources).catch(() => {});
+  }, LISTEN_AGAIN_MS);
+  opened.push(() => clearInterval(again));
 
   const drainOnce = async (graceMs: number) => {
     const empty = listeners.close();
@@ -167,6 +214,10 @@ async function assemble(options: SidecarOptions, opened: Close[], closeAll: () =
     adminSocket: admin.path,
     metricsPort: telemetry.port,
     caFile,
+    get restartRequiredFor() {
+      return listeners.missing;
+    },
+    takeEgress: () => through?.takeEgress() ?? [],
     publish: (snapshot, secrets) => publisher.publish(snapshot, secrets),
     publishSnapshot: (snapshot) => publisher.publishSnapshot(snapshot),
     replaceSecrets: (secrets) => publisher.replaceSecrets(secrets),

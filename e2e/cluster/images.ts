@@ -93,7 +93,8 @@ async function bundleLayer(name: 'operator' | 'sidecar'): Promise<Layer[]> {
   const dist = join(ROOT, 'dist');
   if (!existsSync(join(dist, `${name}.js`))) return [];
   const beside = (await readdir(dist)).filter((file) => file.endsWith('.wasm') || file === 'node_modules');
-  const files = (await Promise.all([`${name}.js`, ...beside].map((file) => filesUnder(dist, file)))).flat().sort();
+  const programs = name === 'sidecar' ? ['sidecar.js', 'confine.js'] : [`${name}.js`];
+  const files = (await Promise.all([...programs, ...beside].map((file) => filesUnder(dist, file)))).flat().sort();
   const hashes = await Promise.all(files.map(async (file) => `${file} ${hashOf(await readFile(join(dist, file)))}`));
   const made = await layer(`${name}-${hashOf(hashes.join('\n')).slice(0, 24)}`, async (root) => {
     for (const file of files) await cp(join(dist, file), join(root, 'app', file));

@@ -16,7 +16,7 @@ export interface Row {
 }
 
 const CONTRACT = ['crds/policy', 'crds/record', 'crds/v1alpha1', 'crds/control', 'crds/gen'];
-const STAGE = [...CONTRACT, 'sidecar/pipeline.ts', 'sidecar/permit.ts', 'sidecar/wire', 'sidecar/transport'];
+const STAGE = [...CONTRACT, 'sidecar/pipeline.ts', 'sidecar/permit.ts', 'sidecar/wire', 'sidecar/transport', 'sidecar/system'];
 const FILES = ['crypto', 'fs', 'fs/promises', 'os', 'path', 'url'];
 const BYTES = ['buffer', 'stream', 'stream/promises', 'timers', 'timers/promises', 'util', 'zlib', 'events'];
 const SOCKETS = ['net', 'tls', 'http', 'https', 'dns', 'dns/promises'];
@@ -28,16 +28,24 @@ export const TABLE: readonly Row[] = [
   { of: 'crds/generate.ts', tree: ['crds'], packages: ['yaml'], node: FILES },
   { of: 'crds/generate-proto.ts', tree: [], packages: [], node: [...FILES, 'child_process', 'module'] },
 
-  { of: 'sidecar/pipeline.ts', tree: [...CONTRACT, 'sidecar/permit.ts'], packages: [], node: ['stream'] },
+  { of: 'sidecar/pipeline.ts', tree: [...CONTRACT, 'sidecar/permit.ts'], packages: [], node: ['net', 'stream'] },
   { of: 'sidecar/permit.ts', tree: CONTRACT, packages: [], node: [] },
   { of: 'sidecar/wire', tree: ['crds/policy/action.ts'], packages: [], node: ['buffer'] },
   { of: 'sidecar/wire/postgres', tree: ['crds/policy/action.ts'], packages: ['libpg-query'], node: ['buffer'] },
   { of: 'sidecar/transport', tree: [], packages: [], node: [...BYTES, ...SOCKETS] },
-  { of: 'sidecar/listener', tree: STAGE, packages: ['koffi'], node: [...BYTES, ...FILES, ...SOCKETS] },
+  // What Node has no call for, through the C library.
+  { of: 'sidecar/system', tree: [], packages: ['koffi'], node: ['fs', 'fs/promises', 'module'] },
+  { of: 'sidecar/listener', tree: STAGE, packages: [], node: [...BYTES, ...FILES, ...SOCKETS] },
   { of: 'sidecar/identity', tree: STAGE, packages: ['jose'], node: [...BYTES, ...FILES] },
   { of: 'sidecar/decide', tree: STAGE, packages: [], node: [] },
   { of: 'sidecar/record', tree: STAGE, packages: [], node: [...BYTES, ...FILES, 'http', 'https', 'sqlite'] },
   { of: 'sidecar/upstream', tree: STAGE, packages: [], node: [...BYTES, ...FILES, ...SOCKETS] },
+  {
+    of: 'sidecar/confine',
+    tree: [...STAGE, 'sidecar/listener'],
+    packages: [],
+    node: [...BYTES, ...FILES, ...SOCKETS, 'dgram', 'child_process'],
+  },
   { of: 'sidecar/mask', tree: STAGE, packages: ['libpg-query', 're2js'], node: ['buffer', 'crypto'] },
   { of: 'sidecar/approvals', tree: STAGE, packages: [], node: [...BYTES, ...FILES, ...SOCKETS] },
   {

@@ -1,5 +1,5 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes, randomUUID } from 'node:crypto';
-import { closeSync, constants, fchmodSync, fstatSync, linkSync, mkdirSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, constants, chmodSync, fstatSync, linkSync, mkdirSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { calculateJwkThumbprint, exportJWK, SignJWT } from 'jose';
 import type { JsonValue } from '#crds/policy/json.ts';
@@ -75,7 +75,7 @@ function writeKey(dir: string, path: string): void {
   const aside = join(dir, `.issuer-${randomBytes(6).toString('hex')}`);
   const file = openSync(aside, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
   try {
-    fchmodSync(file, 0o600);
+    chmodSync(aside, 0o600);
     writeSync(file, privateKey.export({ type: 'pkcs8', format: 'pem' }).toString());
   } finally {
     closeSync(file);

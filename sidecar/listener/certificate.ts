@@ -1,7 +1,8 @@
 import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto';
-import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, rename } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
+import { writeSynced } from '../system/fsync.ts';
 import { ListenError } from './errors.ts';
 import type { ServerCertificate } from './tls.ts';
 import { newAuthority, newLeaf } from './x509.ts';
@@ -132,6 +133,6 @@ async function writePair(directory: string, name: string, key: string, certifica
 }
 
 async function replace(file: string, content: string, mode: number): Promise<void> {
-  await writeFile(`${file}.new`, content, { mode, flush: true });
+  writeSynced(`${file}.new`, content, mode);
   await rename(`${file}.new`, file);
 }

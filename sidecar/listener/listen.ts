@@ -6,10 +6,13 @@ import { ListenError } from './errors.ts';
 /** How long a connection may take to close after its driver is done. */
 const LINGER_MS = 2_000;
 
-export interface ListenOptions {
+export interface ListenOptions extends DoorOptions {
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
+}
+
+export interface DoorOptions {
   readonly workload: Workload;
   readonly resource: ResourceKey;
   /** Connections at once, 100 where absent; more are closed at once. */
@@ -18,6 +21,8 @@ export interface ListenOptions {
   readonly maxUnestablished?: number;
   /** A connection that is not through its login by then is closed; 10 000 where absent. */
   readonly headerTimeoutMs?: number;
+  /** Every connection is from this network namespace, whatever its address says: it was redirected on its way out. */
+  readonly redirected?: boolean;
   readonly log: Log;
   /** A driver's `serve`. */
   readonly serve: (connection: Connection) => Promise<void>;
@@ -58,14 +63,14 @@ export async function listen(options: ListenOptions): Promise<Listener> {
 }
 
 /** Counts who is in, and who is still before the end of the login. */
-class Door {
-  readonly #options: ListenOptions;
+export class Door {
+  readonly #options: DoorOptions;
   readonly #serving = new Set<Promise<void>>();
   #unestablished = 0;
   #full = false;
   turnedAway = 0;
 
-  constructor(options: ListenOptions) {
+  constructor(options: DoorOptions) {
     this.#options = options;
   }
 
@@ -92,7 +97,7 @@ class Door {
   }
 
   async #serve(socket: Socket): Promise<void> {
-    const { headerTimeoutMs = 10_000, workload, resource, log, serve } = this.#options;
+    const { headerTimeoutMs = 10_000, redirected = false, workload, resource, log, serve } = this.#options;
     const remote = socket.remoteAddress ?? '';
     let before = true;
     this.#unestablished++;
@@ -109,7 +114,7 @@ class Door {
       await serve({
         stream: socket,
         remote: `${remote}:${socket.remotePort ?? 0}`,
-        loopback: isLoopback(remote),
+        loopback: redirected || isLoopback(remote),
         workload,
         resource,
         established,

@@ -8,8 +8,9 @@ import {
   randomBytes,
   sign,
 } from 'node:crypto';
-import { chmodSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { writeSynced } from '../system/fsync.ts';
 import { keyIdOf } from './certify.ts';
 import { causeOf, RecordingError } from './error.ts';
 import type { PublicKeys } from './platform.ts';
@@ -93,6 +94,6 @@ function readOrMake(folder: string, name: string, make: () => Buffer): Buffer {
 
 /** A process that dies leaves the old file or the new one. */
 function writeWhole(file: string, content: string | Buffer, mode: number): void {
-  writeFileSync(`${file}.new`, content, { mode, flush: true });
+  writeSynced(`${file}.new`, content, mode);
   renameSync(`${file}.new`, file);
 }

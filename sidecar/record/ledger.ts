@@ -1,13 +1,11 @@
 import { hash } from 'node:crypto';
-import { closeSync, fdatasync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { promisify } from 'node:util';
 import { withLastMember } from '#crds/record/bytes.ts';
 import { FORMAT_VERSION, LEDGER_DOMAIN, type LedgerHead, ledgerFile, type NewLedgerEntry, NO_HASH } from '#crds/record/format.ts';
+import { syncData } from '../system/fsync.ts';
 import { causeOf, RecordingError } from './error.ts';
 import type { RecordingKeys } from './keys.ts';
-
-const syncData = promisify(fdatasync);
 
 /** Writes one recorder's ledger. An entry is on disk (`write`) when `append` returns. */
 export class Ledger {

@@ -6,6 +6,7 @@ import { constants, zstdCompress } from 'node:zlib';
 import { utf8, withLastMember } from '#crds/record/bytes.ts';
 import { FORMAT_VERSION, SEGMENT_DOMAIN, type Seal } from '#crds/record/format.ts';
 import { skippableFrame } from '#crds/record/frames.ts';
+import { syncData } from '../system/fsync.ts';
 import type { RecordingKeys } from './keys.ts';
 import type { Ledger } from './ledger.ts';
 import type { FinishedSegment } from './segment-file.ts';
@@ -88,7 +89,7 @@ async function writeParts(file: string, parts: readonly Uint8Array[], sync: bool
   const handle = await open(file, 'w', 0o600);
   try {
     for (const part of parts) await handle.writeFile(part);
-    if (sync) await handle.sync();
+    if (sync) await syncData(handle.fd);
   } finally {
     await handle.close();
   }

@@ -1,11 +1,9 @@
 import { hash } from 'node:crypto';
-import { close, closeSync, fdatasync, fsyncSync, ftruncateSync, openSync } from 'node:fs';
+import { close, closeSync, ftruncateSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { promisify } from 'node:util';
 import { FORMAT_VERSION, type SegmentHeader, type SessionPlace, segmentName, sessionFolder } from '#crds/record/format.ts';
+import { syncData, syncNow } from '../system/fsync.ts';
 import { writeText } from './ledger.ts';
-
-const syncData = promisify(fdatasync);
 
 /** What of a segment the seal must say, and where its open file lies. Taken from memory, not from the file: the file may have been changed. */
 export interface FinishedSegment {
@@ -214,7 +212,7 @@ function syncFolders(folder: string, top: string): void {
   for (let one = folder; one.length >= top.length; one = dirname(one)) {
     const fd = openSync(one, 'r');
     try {
-      fsyncSync(fd);
+      syncNow(fd);
     } finally {
       closeSync(fd);
     }

@@ -65,6 +65,29 @@ test('a port that is taken is a StartError', async () => {
   taken.close();
 });
 
+test('in a pod: a squatted port is noticed, and taken when it is free; a resource that the pod was not made for has no listener (4.5)', async () => {
+  const squatter = createServer().listen(0, '127.0.1.7');
+  await new Promise((resolve) => squatter.once('listening', resolve));
+  const { port } = squatter.address() as { port: number };
+  const fixed = new Map([['shop/a', { host: '127.0.1.7', port }]]);
+  const all = new Listeners({
+    fixed,
+    others: 'None',
+    workload: { namespace: 'shop', serviceAccount: 'agent' },
+    log: quiet,
+    serve: async () => {},
+  });
+  assert.equal(all.ready, false);
+  await assert.rejects(all.reconcile([resource('a'), resource('late')]), { name: 'StartError', message: /another process has this port/ });
+  assert.equal(all.ready, false);
+  await new Promise((resolve) => squatter.close(resolve));
+  await all.reconcile([resource('a'), resource('late')]);
+  assert.equal(all.ready, true);
+  assert.deepEqual(all.missing, ['shop/late']);
+  assert.deepEqual([...all.addresses.keys()], ['shop/a']);
+  await all.close();
+});
+
 test('addresses are read strictly', () => {
   assert.deepEqual(parseListen('shop/db=[::1]:6432'), { resource: 'shop/db', address: { host: '::1', port: 6432 } });
   assert.deepEqual(parseListen('db=0.0.0.0:0'), { resource: 'db', address: { host: '0.0.0.0', port: 0 } });

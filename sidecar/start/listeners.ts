@@ -10,6 +10,8 @@ const PORTS_TRIED = 500;
 export interface ListenersOptions {
   /** By `name` or `namespace/name`. */
   readonly fixed: ReadonlyMap<string, ListenAddress>;
+  /** What becomes of a resource that `fixed` does not name: a free port of loopback, or none, where nobody would find it. */
+  readonly others?: 'FreePort' | 'None';
   readonly workload: Workload;
   readonly log: Log;
   readonly serve: (protocol: SnapshotResource['protocol'], connection: Connection) => Promise<void>;
@@ -20,12 +22,28 @@ interface Open {
   protocol: SnapshotResource['protocol'];
 }
 
+/** Where a sidecar takes connections. */
+export interface Entrances {
+  readonly addresses: ReadonlyMap<string, ListenAddress>;
+  readonly connections: readonly { readonly key: string; readonly count: number }[];
+  /** All that should be open is. False before the first `reconcile`, and where another process has a port. */
+  readonly ready: boolean;
+  /** Resources that agents of this pod can't reach, as it was made before they were: `namespace/name`. */
+  readonly missing: readonly string[];
+  /** Opens what is new and closes what is gone. Rejects with StartError. */
+  reconcile(resources: readonly SnapshotResource[]): Promise<void>;
+  close(): Promise<void>;
+}
+
 /** One listener a resource. A resource keeps its address over reloads, and has it again when it comes back. */
-export class Listeners {
+export class Listeners implements Entrances {
   readonly #options: ListenersOptions;
   readonly #open = new Map<string, Open>();
   readonly #given = new Map<string, ListenAddress>();
   readonly #closing = new Set<Promise<void>>();
+  #last: Promise<void> = Promise.resolve();
+  ready = false;
+  missing: readonly string[] = [];
 
   constructor(options: ListenersOptions) {
     this.#options = options;
@@ -40,7 +58,21 @@ export class Listeners {
   }
 
   /** Opens what is new, in order, and stops accepting for what is gone. Rejects with StartError; what is open then stays so. */
-  async reconcile(resources: readonly SnapshotResource[]): Promise<void> {
+  reconcile(resources: readonly SnapshotResource[]): Promise<void> {
+    const next = this.#last.then(() => this.#reconcile(resources));
+    this.#last = next.catch(() => {});
+    return next;
+  }
+
+  async #reconcile(all: readonly SnapshotResource[]): Promise<void> {
+    this.ready = false;
+    const { others = 'FreePort', log } = this.#options;
+    const unknown = others === 'FreePort' ? [] : all.filter((resource) => this.#fixedFor(resource, all) === undefined);
+    for (const key of unknown.map(keyOf)) {
+      if (!this.missing.includes(key)) log.warn({ resource: key }, 'this resource came after the pod: restart the pod to reach it');
+    }
+    this.missing = unknown.map(keyOf);
+    const resources = all.filter((resource) => !unknown.includes(resource));
     const wanted = new Map(resources.map((resource) => [keyOf(resource), resource]));
     for (const [key, { listener }] of this.#open) {
       if (wanted.has(key)) continue;
@@ -52,6 +84,7 @@ export class Listeners {
       if (open !== undefined) open.protocol = resource.protocol;
       else await this.#start(key, resource, resources);
     }
+    this.ready = true;
   }
 
   /** Stops accepting everywhere. Resolves when the last connection is gone. */

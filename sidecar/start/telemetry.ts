@@ -1,12 +1,23 @@
 import type { Verdict } from '#crds/policy/verdict.ts';
 import type { ApprovalView } from '../approvals/view.ts';
+import type { EgressVerdict } from '../confine/egress.ts';
 import type { PolicyStore, ResourceKey, VerdictLine } from '../pipeline.ts';
 import type { PublishResult } from '../policy/store.ts';
 import { serveHealth } from '../telemetry/health.ts';
 import type { Metrics, Series } from '../telemetry/metrics.ts';
-import { APPROVALS, APPROVALS_PENDING, CONNECTIONS, RELOADS, RESIDENT, SNAPSHOT, VERDICTS, verdictLabels } from '../telemetry/names.ts';
+import {
+  APPROVALS,
+  APPROVALS_PENDING,
+  CONNECTIONS,
+  EGRESS,
+  RELOADS,
+  RESIDENT,
+  SNAPSHOT,
+  VERDICTS,
+  verdictLabels,
+} from '../telemetry/names.ts';
 import { StartError } from './address.ts';
-import type { Listeners } from './listeners.ts';
+import type { Entrances } from './listeners.ts';
 
 export interface Telemetry {
   /** Null where no port was asked for. */
@@ -14,25 +25,27 @@ export interface Telemetry {
   verdict(line: VerdictLine): void;
   approval(view: ApprovalView): void;
   reload(result: PublishResult): void;
+  egress(verdict: EgressVerdict): void;
   close(): Promise<void>;
 }
 
 export interface TelemetryOptions {
   readonly port: number | undefined;
+  readonly host?: string | undefined;
   readonly ready: () => boolean;
   readonly approvals: { readonly pending: number };
-  readonly listeners: Listeners;
+  readonly listeners: Entrances;
   readonly policy: PolicyStore;
 }
 
 /** Rejects with StartError where the port can't be had. */
 export async function openTelemetry(options: TelemetryOptions, metrics: Metrics): Promise<Telemetry> {
-  const { approvals, listeners, policy, port } = options;
+  const { approvals, listeners, policy, port, host } = options;
   metrics.gauge(APPROVALS_PENDING, () => [{ labels: {}, value: approvals.pending }]);
   metrics.gauge(CONNECTIONS, () => listeners.connections.map(({ key, count }) => ({ labels: { resource: key }, value: count })));
   metrics.gauge(SNAPSHOT, () => [{ labels: { version: policy.version }, value: 1 }]);
   metrics.gauge(RESIDENT, () => [{ labels: {}, value: process.memoryUsage.rss() }]);
-  const health = port === undefined ? null : await serveHealth({ port, metrics, ready: options.ready }).catch(noPort(port));
+  const health = port === undefined ? null : await serveHealth({ port, host, metrics, ready: options.ready }).catch(noPort(port));
   // Policy has one verdict for each rule, and a listener one key for its resource.
   const counted = new WeakMap<Verdict, { readonly resource: ResourceKey; readonly series: Series }>();
   return {
@@ -47,6 +60,7 @@ export async function openTelemetry(options: TelemetryOptions, metrics: Metrics)
     },
     approval: (view) => metrics.count(APPROVALS, { namespace: view.resource.namespace, resource: view.resource.name, state: view.state }),
     reload: (result) => metrics.count(RELOADS, { result: result.ok ? 'taken' : result.code }),
+    egress: (verdict) => metrics.count(EGRESS, { verdict }),
     close: async () => health?.close(),
   };
 }

@@ -3,8 +3,10 @@ import type { AddressInfo } from 'node:net';
 import type { Metrics } from './metrics.ts';
 
 export interface HealthOptions {
-  /** On loopback only: metrics name resources, policies and rules. 0 takes a free port. */
+  /** 0 takes a free port. */
   readonly port: number;
+  /** Loopback where absent: metrics name resources, policies and rules. In a pod the kubelet and Prometheus come from outside. */
+  readonly host?: string | undefined;
   readonly metrics: Metrics;
   /** False before the first snapshot, while it is stale, and when draining. */
   readonly ready: () => boolean;
@@ -24,7 +26,7 @@ export async function serveHealth(options: HealthOptions): Promise<HealthServer>
   server.maxConnections = 32;
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(options.port, '127.0.0.1', resolve);
+    server.listen({ port: options.port, host: options.host ?? '127.0.0.1', exclusive: true }, resolve);
   });
   return {
     port: (server.address() as AddressInfo).port,

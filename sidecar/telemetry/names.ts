@@ -9,6 +9,11 @@ export const VERDICTS: Metric = {
 export const APPROVALS: Metric = { name: 'chaperone_approvals_total', help: 'Approval requests by resource and state.', type: 'counter' };
 export const APPROVALS_PENDING: Metric = { name: 'chaperone_approvals_pending', help: 'Approval requests that wait.', type: 'gauge' };
 export const CONNECTIONS: Metric = { name: 'chaperone_connections', help: 'Open connections by resource.', type: 'gauge' };
+export const EGRESS: Metric = {
+  name: 'chaperone_unmonitored_egress_total',
+  help: 'Redirected connections to addresses of no ProtectedResource, by what became of them.',
+  type: 'counter',
+};
 export const RELOADS: Metric = { name: 'chaperone_policy_reloads_total', help: 'Snapshots that were taken or refused.', type: 'counter' };
 export const SNAPSHOT: Metric = { name: 'chaperone_policy_info', help: 'Version of the snapshot in force.', type: 'gauge' };
 export const RESIDENT: Metric = { name: 'process_resident_memory_bytes', help: 'Resident memory of the process.', type: 'gauge' };

@@ -1,4 +1,4 @@
-import { connect, type Socket } from 'node:net';
+import { connect, type LookupFunction, type Socket } from 'node:net';
 import { lend, noteQueued } from './lend.ts';
 import type { ByteStream, StreamHandlers } from './stream.ts';
 
@@ -24,7 +24,7 @@ export class OnReadSocket implements ByteStream {
   /** Read after a pause: what the kernel had already given. */
   #early: Buffer | null = null;
 
-  constructor(options: { readonly host: string; readonly port: number }) {
+  constructor(options: { readonly host: string; readonly port: number; readonly lookup?: LookupFunction }) {
     this.socket = connect({
       ...options,
       noDelay: true,

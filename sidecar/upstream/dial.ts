@@ -1,11 +1,14 @@
-import { connect, type Socket } from 'node:net';
+import { connect, isIP, type LookupFunction, type Socket } from 'node:net';
 import { Recorded } from '../permit.ts';
+import type { TargetNames } from '../pipeline.ts';
 import { OnReadSocket } from '../transport/onread.ts';
 import { UpstreamError } from './errors.ts';
 
 export interface Address {
   readonly host: string;
   readonly port: number;
+  /** How the host's name is looked up; by the machine's own ways where absent. */
+  readonly names?: TargetNames | undefined;
 }
 
 export type UpstreamTls =
@@ -29,8 +32,13 @@ export interface DialOptions {
 /** A socket that TLS will be put on. Rejects with UpstreamError. */
 export async function dialSocket(options: DialOptions): Promise<Socket> {
   requireProof(options.recorded);
-  const { host, port } = options.address;
-  const socket = connect({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000, allowHalfOpen: true });
+  const socket = connect({
+    ...placeOf(options.address),
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: 60_000,
+    allowHalfOpen: true,
+  });
   socket.pause();
   await connected(socket, options);
   return socket;
@@ -39,9 +47,15 @@ export async function dialSocket(options: DialOptions): Promise<Socket> {
 /** Plain TCP for good. Rejects with UpstreamError. */
 export async function dialPlain(options: DialOptions): Promise<OnReadSocket> {
   requireProof(options.recorded);
-  const stream = new OnReadSocket(options.address);
+  const stream = new OnReadSocket(placeOf(options.address));
   await connected(stream.socket, options);
   return stream;
+}
+
+function placeOf({ host, port, names }: Address): { host: string; port: number; lookup?: LookupFunction } {
+  if (names === undefined) return { host, port };
+  if (isIP(host) !== 0 && names.isRefused(host)) throw new UpstreamError('unreachable', `no target can be at ${host}`);
+  return { host, port, lookup: names.lookup };
 }
 
 function requireProof(recorded: Recorded): void {

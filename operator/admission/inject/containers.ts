@@ -26,7 +26,9 @@ export interface Parts {
 const TOKEN_LIFETIME_SECONDS = 600;
 /** No signal opens the inspector, and code that runs in the process meets no file but its own. */
 const NODE = [PATHS.node, '--disable-sigusr1', '--permission', '--disable-warning=ExperimentalWarning', '--disable-warning=PERM0001'];
-const ENTRY = `${PATHS.app}/sidecar.js`;
+const SIDECAR = `${PATHS.app}/sidecar.js`;
+/** Small, so that a pod starts soon. */
+const CONFINE = `${PATHS.app}/confine.js`;
 /** Written out, so that the API server's defaults add nothing and a change by others is seen. */
 const LOCKED = {
   allowPrivilegeEscalation: false,
@@ -62,7 +64,7 @@ function sidecar(parts: Parts): Container {
       '--allow-addons',
       ...[PATHS.app, PATHS.identity, PATHS.state].map((path) => `--allow-fs-read=${path}`),
       `--allow-fs-write=${PATHS.state}`,
-      ENTRY,
+      SIDECAR,
     ],
     args: sidecarArguments(parts),
     restartPolicy: 'Always',
@@ -101,7 +103,7 @@ function sidecarArguments({ mode, egress, settings, listens }: Parts): string[] 
 function rules({ settings, egress }: Parts): Container {
   return {
     ...common(CONTAINERS.rules, settings),
-    command: [...NODE, '--allow-child-process', `--allow-fs-read=${PATHS.app}`, ENTRY, 'rules'],
+    command: [...NODE, '--allow-child-process', `--allow-fs-read=${PATHS.app}`, CONFINE, 'rules'],
     args: [
       ...['--uid', String(SIDECAR_UID), '--port', String(POD_PORTS.transparent), '--egress', egress],
       ...settings.clusterDns.flatMap((address) => ['--dns', address]),
@@ -121,7 +123,7 @@ function rules({ settings, egress }: Parts): Container {
 function validator({ settings, egress }: Parts): Container {
   return {
     ...common(CONTAINERS.validator, settings),
-    command: [...NODE, '--allow-net', '--allow-child-process', `--allow-fs-read=${PATHS.app}`, ENTRY, 'validate-rules'],
+    command: [...NODE, '--allow-net', '--allow-child-process', `--allow-fs-read=${PATHS.app}`, CONFINE, 'validate-rules'],
     args: ['--egress', egress],
     resources: SMALL,
     securityContext: {

@@ -22,7 +22,7 @@ export function httpTarget(context: DriverContext, resource: SnapshotResource): 
   const ca = tls.caSecret === undefined ? undefined : get(tls.caSecret.name, tls.caSecret.key);
   const credential = http?.credential;
   return {
-    address,
+    address: { ...address, names: context.names?.(resource.namespace) },
     tls: tls.mode === 'Disable' ? { mode: 'Disable' } : { mode: 'VerifyFull', serverName: tls.serverName, ca },
     credential: credential === undefined ? null : credentialHeader(credential, get(credential.secret.name, credential.secret.key)),
   };

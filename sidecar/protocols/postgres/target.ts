@@ -20,7 +20,7 @@ export function upstreamTarget(
   const { tls } = resource;
   const ca = tls.caSecret === undefined ? undefined : get(tls.caSecret.name, tls.caSecret.key);
   return {
-    address: resource.address,
+    address: { ...resource.address, names: context.names?.(resource.namespace) },
     tls: tls.mode === 'Disable' ? { mode: 'Disable' } : { mode: 'VerifyFull', serverName: tls.serverName, ca },
     user: credential === null ? '' : get(credential.secret, credential.usernameKey).toString('utf8'),
     password: credential === null ? Buffer.alloc(0) : get(credential.secret, credential.passwordKey),
