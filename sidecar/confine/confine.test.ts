@@ -258,9 +258,9 @@ describe('confinement', { skip }, () => {
     assert.match(agent(AGENT, ...udp(5432, OTHER[0]))[0] ?? '', REFUSED);
     child.kill('SIGUSR2');
     while (!lines.some((line) => line.includes('"taken"'))) await sleep(20);
-    const taken = lines.map((line) => JSON.parse(line) as { taken?: unknown }).find((line) => line.taken !== undefined);
+    const taken = lines.map((line) => JSON.parse(line) as { taken?: { destination: string }[] }).find((line) => line.taken !== undefined);
     assert.deepEqual(
-      (taken?.taken as { destination: string }[]).toSorted((a, b) => (a.destination < b.destination ? -1 : 1)),
+      taken?.taken?.toSorted((a, b) => (a.destination < b.destination ? -1 : 1)),
       OTHER.map((destination) => ({ destination, port: 5432, verdict: 'audited', count: 1 })),
     );
     assert.equal(lines.filter((line) => line.includes('unmonitored egress')).length, 2);

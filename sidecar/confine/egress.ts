@@ -54,7 +54,14 @@ export class Egress {
 
   /** What was counted since the last call, for the operator. */
   take(): UnmonitoredEgress[] {
-    const taken = [...this.#counts.values()].filter(({ count }) => count > 0).map(({ loggedMs: _, ...one }) => ({ ...one }));
+    const taken = [...this.#counts.values()]
+      .filter(({ count }) => count > 0)
+      .map(({ destination, port, verdict, count }) => ({
+        destination,
+        port,
+        verdict,
+        count,
+      }));
     for (const one of this.#counts.values()) one.count = 0;
     return taken;
   }

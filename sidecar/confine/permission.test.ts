@@ -15,7 +15,8 @@ import { SETTINGS } from '#operator/admission/inject/testing.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const [sidecar] = injectedContainers({ mode: 'Explicit', egress: 'Deny', settings: SETTINGS, resources: DEFAULT_RESOURCES, listens: [] });
-const [, ...flags] = (sidecar?.['command'] as string[]).slice(0, -1);
+const command = sidecar?.['command'] as readonly string[] | undefined;
+const flags = command?.slice(1, -1) ?? [];
 
 const opens = (port: number) =>
   new Promise<boolean>((resolve) => {
