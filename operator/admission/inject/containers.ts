@@ -141,8 +141,8 @@ function common(name: string, { image, imagePullPolicy }: InjectionSettings) {
     name,
     image,
     imagePullPolicy,
-    // The image sets none; said here, so that none can come from elsewhere.
-    env: [{ name: 'NODE_OPTIONS', value: '' }],
+    // Empty, as the API server writes it. The image sets none; said here, so that none can come from elsewhere.
+    env: [{ name: 'NODE_OPTIONS' }],
     terminationMessagePath: '/dev/termination-log',
     terminationMessagePolicy: 'FallbackToLogsOnError',
   };
