@@ -1,8 +1,8 @@
 /** Parts of confine.test.ts that run in a network namespace, each as a user of its own: the sidecar, what is outside, and the agent's tries. */
 import { createSocket } from 'node:dgram';
 import { connect, createServer } from 'node:net';
-import type { SnapshotResource } from '#crds/policy/snapshot.ts';
 import type { EgressPolicy } from '#crds/control/names.ts';
+import type { SnapshotResource } from '#crds/policy/snapshot.ts';
 import { Egress } from './egress.ts';
 import { TargetTable } from './targets.ts';
 import { TransparentListener } from './transparent.ts';

@@ -1,4 +1,4 @@
-import { SocketAddress, type Socket } from 'node:net';
+import { type Socket, SocketAddress } from 'node:net';
 import { endianness } from 'node:os';
 import { libc } from '../system/libc.ts';
 

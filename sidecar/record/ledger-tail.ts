@@ -3,6 +3,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { linesOf } from '#crds/record/bytes.ts';
 import { type LedgerEntry, NO_HASH } from '#crds/record/format.ts';
 import { parseLedgerEntry } from '#crds/record/parse.ts';
+import { syncData } from '../system/fsync.ts';
 import type { LedgerMark } from './upload-state.ts';
 
 export interface ReadEntry {
@@ -32,7 +33,7 @@ export class LedgerTail {
         read = this.#entries(await readRange(file, this.#mark.bytes, Math.min(left, length)));
         if (length >= left) break;
       }
-      if (read.length > 0) await file.datasync();
+      if (read.length > 0) await syncData(file.fd);
       return read;
     } finally {
       await file.close();

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { mkdir, open, rename, writeFile } from 'node:fs/promises';
+import { mkdir, open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { NO_HASH } from '#crds/record/format.ts';
+import { syncData, writeSynced } from '../system/fsync.ts';
 
 /** A place in a ledger, after a whole entry. */
 export interface LedgerMark {
@@ -48,11 +49,11 @@ export function readState(file: string): LedgerState {
 /** On disk when it resolves: what was begun must be known after a power cut, too. */
 export async function writeState(file: string, state: LedgerState): Promise<void> {
   await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-  await writeFile(`${file}.new`, JSON.stringify(state), { mode: 0o600, flush: true });
+  writeSynced(`${file}.new`, JSON.stringify(state), 0o600);
   await rename(`${file}.new`, file);
   const folder = await open(dirname(file), 'r');
   try {
-    await folder.sync();
+    await syncData(folder.fd);
   } finally {
     await folder.close();
   }

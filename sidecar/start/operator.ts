@@ -10,6 +10,7 @@ import type { Log, VerdictLine } from '../pipeline.ts';
 import { openKeys } from '../record/keys.ts';
 import { type Sidecar, startSidecar } from '../start.ts';
 import { type ListenAddress, parseListens, parsePort, StartError } from './address.ts';
+import { POD_OPTIONS, podSettings } from './pod-options.ts';
 
 const OPTIONS = {
   operator: { type: 'string' },
@@ -19,6 +20,7 @@ const OPTIONS = {
   listen: { type: 'string', multiple: true },
   'metrics-port': { type: 'string' },
   'ttl-seconds': { type: 'string' },
+  ...POD_OPTIONS,
 } as const;
 
 export interface OperatorSettings {
@@ -28,6 +30,8 @@ export interface OperatorSettings {
   readonly state: string;
   readonly listen: ReadonlyMap<string, ListenAddress>;
   readonly metricsPort: number | null;
+  /** What only a sidecar in a pod has. */
+  readonly pod: ReturnType<typeof podSettings>;
   /** How long a policy holds that no operator has confirmed. */
   readonly ttlMs: number;
 }
@@ -49,6 +53,7 @@ export function readOperatorSettings(args: readonly string[]): OperatorSettings 
     listen: parseListens(values.listen ?? []),
     metricsPort: metrics === undefined ? null : parsePort('--metrics-port', metrics),
     ttlMs: Number(ttl) * 1000,
+    pod: podSettings(values, Date.now),
   };
 }
 
@@ -76,7 +81,7 @@ export interface RunOptions {
 
 /** Until `stop`. Before the operator has certified this pod nothing listens; rejects with what `startSidecar` rejects with. */
 export async function runWithOperator({ settings, version, log, onVerdict, stop }: RunOptions): Promise<void> {
-  const { state, listen, metricsPort, ttlMs } = settings;
+  const { state, listen, metricsPort, ttlMs, pod } = settings;
   const giveUp = new AbortController();
   void stop.then(() => giveUp.abort());
   let sidecar: Sidecar | null = null;
@@ -104,6 +109,7 @@ export async function runWithOperator({ settings, version, log, onVerdict, stop 
       listen,
       ttlMs,
       ...(metricsPort === null ? {} : { metricsPort }),
+      ...pod,
       log,
       onVerdict,
     });
@@ -175,10 +181,11 @@ async function publish(sidecar: Sidecar, snapshot: unknown, log: Log): ReturnTyp
 /** A resource that came after the pod has no address that the agent was given. */
 async function report(control: Control, sidecar: Sidecar, listen: ReadonlyMap<string, ListenAddress>): Promise<void> {
   const known = (key: string) => listen.has(key) || listen.has(key.slice(key.indexOf('/') + 1));
-  const restartRequiredFor = [...sidecar.addresses.keys()].filter((key) => !known(key));
+  const restartRequiredFor = [...sidecar.restartRequiredFor, ...[...sidecar.addresses.keys()].filter((key) => !known(key))];
+  const egress = sidecar.takeEgress().map((one) => ({ ...one, count: BigInt(one.count) }));
   const spoolBytes = BigInt(sidecar.spoolBytes);
-  // The next one says the same.
-  await control.report({ snapshotVersion: sidecar.version, spoolBytes, restartRequiredFor }).catch(() => {});
+  // The next one says the same, but for the egress: of that the metrics have all.
+  await control.report({ snapshotVersion: sidecar.version, spoolBytes, restartRequiredFor, egress }).catch(() => {});
 }
 
 function parsed(args: readonly string[]) {

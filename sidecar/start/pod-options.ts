@@ -1,79 +1,48 @@
 import { isIP } from 'node:net';
-import { resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import { EGRESS_POLICIES, type EgressPolicy } from '#crds/control/names.ts';
+import type { SidecarOptions } from '../start.ts';
 import { NameService } from '../upstream/names.ts';
-import { type ListenAddress, parseListens, parsePort, StartError } from './address.ts';
+import { parsePort, StartError } from './address.ts';
 
-const OPTIONS = {
-  operator: { type: 'string' },
-  token: { type: 'string' },
-  ca: { type: 'string' },
-  state: { type: 'string' },
+/** Beside those of every sidecar with an operator: what the injector gives to one in a pod. */
+export const POD_OPTIONS = {
   'cluster-domain': { type: 'string' },
   dns: { type: 'string', multiple: true },
   'health-port': { type: 'string' },
-  listen: { type: 'string', multiple: true },
   transparent: { type: 'boolean' },
   egress: { type: 'string' },
 } as const;
 
-/** What the injector gives to a sidecar in a pod. */
-export interface PodOptions {
-  /** Host name of the operator's Service. */
-  readonly operator: string;
-  readonly tokenFile: string;
-  readonly caFile: string;
-  /** For `startSidecar`. */
-  readonly sidecar: {
-    readonly state: string;
-    readonly names: NameService;
-    readonly metricsPort: number;
-    /** Every address: the kubelet asks, and Prometheus. */
-    readonly metricsHost: string;
-    readonly listen: ReadonlyMap<string, ListenAddress>;
-    readonly others: 'None';
-    readonly transparent?: { readonly egress: EgressPolicy };
-  };
+interface PodValues {
+  readonly 'cluster-domain'?: string;
+  readonly dns?: readonly string[];
+  readonly 'health-port'?: string;
+  readonly transparent?: boolean;
+  readonly egress?: string;
+  readonly listen?: readonly string[];
 }
 
-/** Throws StartError. */
-export function readPodOptions(args: readonly string[], now: () => number): PodOptions {
-  const values = parsed(args);
-  const needed = (name: 'operator' | 'token' | 'ca' | 'state' | 'health-port'): string => values[name] ?? fail(`--${name} is needed`);
-  const servers = values.dns ?? [];
+/** With `--cluster-domain` names are looked up by DNS alone, and a resource that the pod was not made for has no listener. Throws StartError. */
+export function podSettings(
+  values: PodValues,
+  now: () => number,
+): Pick<SidecarOptions, 'names' | 'others' | 'metricsPort' | 'metricsHost' | 'transparent'> {
+  const { 'cluster-domain': clusterDomain, dns: servers = [], 'health-port': health, transparent = false, egress, listen } = values;
   const bad = servers.find((address) => isIP(address) === 0);
-  if (bad !== undefined) fail(`--dns ${bad}: must be an IP address`);
-  if (values.transparent === true && values.listen !== undefined)
-    fail('--transparent takes all connections: --listen is for Explicit mode');
+  if (bad !== undefined) throw new StartError(`--dns ${bad}: must be an IP address`);
+  if (transparent && listen !== undefined) throw new StartError('--transparent takes all connections: --listen is for Explicit mode');
+  if (transparent && clusterDomain === undefined) throw new StartError('--transparent needs --cluster-domain');
+  if (!transparent && egress !== undefined) throw new StartError('--egress is for --transparent');
   return {
-    operator: needed('operator'),
-    tokenFile: resolve(needed('token')),
-    caFile: resolve(needed('ca')),
-    sidecar: {
-      state: resolve(needed('state')),
-      names: new NameService({ servers, clusterDomain: values['cluster-domain'] ?? 'cluster.local', now }),
-      metricsPort: parsePort('--health-port', needed('health-port')),
-      metricsHost: '::',
-      listen: parseListens(values.listen ?? []),
-      others: 'None',
-      ...(values.transparent === true && { transparent: { egress: readEgress(values.egress ?? 'Deny') } }),
-    },
+    ...(clusterDomain !== undefined && { names: new NameService({ servers, clusterDomain, now }), others: 'None' }),
+    // Every address: the kubelet asks, and Prometheus.
+    ...(health !== undefined && { metricsPort: parsePort('--health-port', health), metricsHost: '::' }),
+    ...(transparent && { transparent: { egress: readEgress(egress ?? 'Deny') } }),
   };
 }
 
 function readEgress(text: string): EgressPolicy {
-  return EGRESS_POLICIES.find((policy) => policy === text) ?? fail(`--egress ${text}: write ${EGRESS_POLICIES.join(' or ')}`);
-}
-
-function parsed(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options: OPTIONS, strict: true }).values;
-  } catch (error: unknown) {
-    return fail(error instanceof Error ? error.message : 'wrong use');
-  }
-}
-
-function fail(message: string): never {
-  throw new StartError(message);
+  const egress = EGRESS_POLICIES.find((policy) => policy === text);
+  if (egress === undefined) throw new StartError(`--egress ${text}: write ${EGRESS_POLICIES.join(' or ')}`);
+  return egress;
 }
