@@ -17,6 +17,7 @@ const OPTIONS = {
   'object-lock-days': { type: 'string' },
   'webhook-certificate': { type: 'string' },
   'webhook-port': { type: 'string' },
+  'cluster-dns': { type: 'string', multiple: true },
   'service-name': { type: 'string' },
   'listen-host': { type: 'string' },
   'enrolment-port': { type: 'string' },
@@ -64,6 +65,8 @@ export interface Config {
   /** Folder with tls.crt, tls.key and ca.crt for the webhooks; null where the operator's own CA makes them. */
   readonly webhookCertificate: string | null;
   readonly webhookPort: number;
+  /** Addresses of the cluster's resolvers: where transparent pods may send DNS. */
+  readonly clusterDns: readonly string[];
   /** Name of the operator's Service in its own namespace: what its certificates are for. */
   readonly serviceName: string;
   readonly listenHost: string;
@@ -94,6 +97,7 @@ export function readConfig(args: readonly string[], env: Readonly<Record<string,
     egress: oneOf('--egress', values.egress ?? 'Deny', EGRESS),
     bucket: bucketOf(values),
     webhookCertificate: values['webhook-certificate'] ?? null,
+    clusterDns: values['cluster-dns'] ?? [],
     webhookPort: port('--webhook-port', values['webhook-port'], PORTS.webhook),
     serviceName: named('--service-name', values['service-name'] ?? 'chaperone'),
     listenHost: values['listen-host'] ?? '::',

@@ -1,4 +1,6 @@
 /** The entry of the operator's image: joins the parts, and takes them down again in the opposite order. */
+import { admit } from './admit.ts';
+import { startApprovalService } from './approvals/start.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
 import { createReports, type SliceObject } from './controllers/reports.ts';
 import { startControllers } from './controllers/run.ts';
@@ -96,9 +98,12 @@ async function start(config: Config, version: string, log: Log): Promise<(() => 
     ready: () => ready(index.states(), notReady),
     metrics: () => metrics.text(),
   });
-  const serving = await serve({ config, kube, index, secrets, events, log, leads: () => leader.leads, handlers: {} });
+  const leads = () => leader.leads;
+  const approvals = startApprovalService({ kube, snapshots: index.snapshots, events, log, now: Date.now, isLeader: leads });
+  const serving = await serve({ config, kube, index, secrets, events, log, leads, handlers: { approvals: approvals.handler } });
+  const admission = await admit({ config, kube, index, authority: serving.authority, log });
   notReady = [];
-  log.info({ telemetry: telemetry.port, ...serving.ports }, 'the operator serves');
+  log.info({ telemetry: telemetry.port, webhook: admission.port, ...serving.ports }, 'the operator serves');
   return [
     async () => kube.close(),
     () => telemetry.close(),
@@ -108,7 +113,9 @@ async function start(config: Config, version: string, log: Log): Promise<(() => 
     () => controllers.stop(),
     () => slices.stop(),
     () => leader.stop(),
+    () => approvals.stop(),
     () => serving.stop(),
+    () => admission.close(),
     async () => {
       notReady = ['shutting down'];
     },

@@ -41,6 +41,8 @@ function start(pod: string) {
     '0',
     '--enrolment-port',
     '0',
+    '--webhook-port',
+    '0',
     '--control-port',
     '0',
     '--listen-host',

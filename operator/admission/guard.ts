@@ -12,6 +12,12 @@ import {
   textOf,
 } from './review.ts';
 
+export interface PodProblemsContext {
+  /** Of the request: a pod that is created names none of its own. */
+  readonly namespace: string;
+  readonly byOperator: boolean;
+}
+
 export interface GuardOptions {
   /**
    * Sentences that say what to change in a pod; empty where it may be. `oldPod` is null at creation. Not asked of the update of a pod that is
@@ -20,7 +26,7 @@ export interface GuardOptions {
   readonly podProblems: (
     pod: JsonObject,
     oldPod: JsonObject | null,
-    context: { readonly namespace: string; readonly byOperator: boolean },
+    context: PodProblemsContext,
   ) => readonly string[] | Promise<readonly string[]>;
   /** Null where there is none. May reject: then the request is refused. */
   readonly readPod: (namespace: string, name: string) => Promise<JsonObject | null>;

@@ -3,6 +3,7 @@ import { GROUP, KINDS, type Kind, VERSION } from '#crds/v1alpha1/kinds.ts';
 import type { ResourceRef } from './resource.ts';
 
 export const PODS = core('pods', 'Pod');
+export const NAMESPACES: ResourceRef = { group: '', version: 'v1', plural: 'namespaces', kind: 'Namespace', namespaced: false };
 export const SECRETS = core('secrets', 'Secret');
 export const LEASES: ResourceRef = { group: 'coordination.k8s.io', version: 'v1', plural: 'leases', kind: 'Lease', namespaced: true };
 export const EVENTS: ResourceRef = { group: 'events.k8s.io', version: 'v1', plural: 'events', kind: 'Event', namespaced: true };
