@@ -4,11 +4,12 @@ import { CAPABILITIES } from '#crds/policy/snapshot.ts';
 import { means } from '#crds/policy/subject.ts';
 import { serveAdmin } from './approvals/admin.ts';
 import { createApprovalBroker } from './approvals/broker.ts';
+import type { RemoteApprovals } from './approvals/remote.ts';
 import type { EgressVerdict, UnmonitoredEgress } from './confine/egress.ts';
 import type { TokenIssuer } from './identity/issuers.ts';
 import { openLocalIssuer } from './identity/local-issuer.ts';
 import { createIdentityVerifier } from './identity/verifier.ts';
-import type { Approvals, Log, PolicyStore, VerdictLine, Workload } from './pipeline.ts';
+import type { Log, PolicyStore, VerdictLine, Workload } from './pipeline.ts';
 import { createPolicyStore, type PublishResult } from './policy/store.ts';
 import { type ListenAddress, StartError } from './start/address.ts';
 import { createDrivers } from './start/drivers.ts';
@@ -53,12 +54,6 @@ export interface SidecarOptions {
   readonly log: Log;
   readonly onVerdict?: (line: VerdictLine) => void;
   readonly now?: () => number;
-}
-
-/** Approvals that are not this process's own. */
-export interface RemoteApprovals extends Approvals {
-  readonly pending: number;
-  close(): void;
 }
 
 /** A sidecar that runs. Keys of `addresses` are `namespace/name` of the resource. */

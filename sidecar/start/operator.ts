@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { PATHS, PORTS } from '#crds/control/names.ts';
 import { CAPABILITIES } from '#crds/policy/snapshot.ts';
+import { createRemoteApprovals } from '../approvals/remote.ts';
 import type { OperatorAddress } from '../control/channel.ts';
 import { type Control, startControl } from '../control/control.ts';
 import type { Identity } from '../control/enrol.ts';
@@ -106,6 +107,7 @@ export async function runWithOperator({ settings, version, log, onVerdict, stop 
         certificates: recordingCertificates,
         upload: { slots: (request) => control.slots(request), countersign: (request) => control.countersign(request) },
       },
+      approvals: ({ policy, now }) => createRemoteApprovals({ channel: control.approvals, policy, now }),
       listen,
       ttlMs,
       ...(metricsPort === null ? {} : { metricsPort }),
