@@ -36,6 +36,9 @@ const pod = (name: string, over: { metadata?: object; spec?: object } = {}) =>
 const create = (namespace: string, object: string) => saidOf(stage.kubectl(['-n', namespace, 'create', '-f', '-'], { input: object }));
 const INJECTED = { labels: { 'chaperone.dev/injected': 'true' }, annotations: { 'chaperone.dev/ca-bundle': 'PEM' } };
 
+/** kubectl apply itself refuses an object without a name, and takes a null out. */
+const NOT_APPLIED = ['name-generated.yaml', 'name-missing.yaml', 'policy-rules-null.yaml'];
+
 /** The message of an expectation, without what only our own validator adds. */
 const lastOf = (line: string) =>
   line
@@ -44,11 +47,12 @@ const lastOf = (line: string) =>
     .replace(/; chaperone.dev\/v1alpha1 has .*$/, '');
 
 test('kubectl apply refuses each invalid manifest with its message', async () => {
+  const wrong: string[] = [];
   for (const name of readdirSync(INVALID).filter((file) => file.endsWith('.yaml'))) {
     const text = readFileSync(new URL(name, INVALID), 'utf8');
     const lines = text.split('\n').flatMap((line) => (line.startsWith('# expect: ') ? [line.slice('# expect: '.length)] : []));
     // kubectl's own checks come before the server's: they are left out, but for what only they find.
-    const verb = ['name-generated.yaml', 'name-missing.yaml'].includes(name) ? 'create' : 'apply';
+    const verb = NOT_APPLIED.includes(name) ? 'create' : 'apply';
     const lenient = await saidOf(stage.kubectl([verb, '--validate=false', '-f', '-'], { input: text }));
     const strict = lines.every((line) => lenient.includes(lastOf(line)))
       ? ''
@@ -61,9 +65,12 @@ test('kubectl apply refuses each invalid manifest with its message', async () =>
         all.includes(lastOf(line)) && (path === '(root)' || all.includes(path) || /unknown field|name is required|no matches/.test(line))
       );
     });
-    assert.ok(found.length > 0, `${name}: none of\n${lines.join('\n')}\nin\n${all}`);
+    // Such a namespace can't exist, and that is what the server looks at first.
+    const noNamespace = name === 'namespace-with-a-dot.yaml' && /namespaces "shop.prod" not found/.test(all);
+    if (found.length === 0 && !noNamespace) wrong.push(`${name}: none of\n${lines.join('\n')}\nin\n${all}`);
     if (text.includes('# server: accepts')) assert.match(all, /admission webhook "validate.chaperone.dev" denied the request/, name);
   }
+  assert.deepEqual(wrong, []);
 });
 
 test('a policy whose target does not exist is taken with a warning', async () => {
