@@ -11,7 +11,6 @@ import { withLock } from './lock.ts';
 
 const run = promisify(execFile);
 const SUITE = 'bookworm';
-const MIRROR = 'http://deb.debian.org/debian';
 /** The tests' targets and tools, and the libraries of Node and nft that the product's images take. */
 const PACKAGES = [
   'bash',
@@ -25,7 +24,7 @@ const PACKAGES = [
   'postgresql-15',
   'postgresql-client-15',
   'procps',
-  'python3-minimal',
+  'python3',
 ];
 /** Names the content; the packages move with Debian's point releases, which a removed cache picks up. */
 export const DEBIAN_KEY = `debian-${hashOf([SUITE, ...PACKAGES].join(' ')).slice(0, 16)}`;
@@ -53,7 +52,7 @@ export async function debianRoot(): Promise<string> {
     process.stderr.write(`e2e/cluster: a Debian ${SUITE} for the images by debootstrap: once, about 2 min\n`);
     await rm(part, { recursive: true, force: true });
     await mkdir(part, { recursive: true });
-    const args = ['--variant=minbase', `--include=${PACKAGES.join(',')}`, SUITE, part, MIRROR];
+    const args = ['--variant=minbase', `--include=${PACKAGES.join(',')}`, SUITE, part];
     const child = spawn('debootstrap', args, { cwd: '/', stdio: ['ignore', 'pipe', 'inherit'] });
     let said = '';
     child.stdout.on('data', (chunk: Buffer) => (said = (said + chunk.toString()).slice(-4000)));
