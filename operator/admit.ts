@@ -80,6 +80,7 @@ function contexts(config: Config, kube: KubeClient, index: Index, authority: Aut
           mode: 'Explicit',
           egress: config.egress,
           resources: DEFAULT_RESOURCES,
+          snapshotTtlSeconds: config.snapshotTtlSeconds,
           stateSize: STATE_SIZE,
         };
   return async (namespace, pod) => {

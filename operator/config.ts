@@ -10,6 +10,7 @@ const OPTIONS = {
   'sidecar-image': { type: 'string', multiple: true },
   'sidecar-image-pull-policy': { type: 'string' },
   egress: { type: 'string' },
+  'snapshot-ttl-seconds': { type: 'string' },
   'bucket-url': { type: 'string' },
   'bucket-endpoint': { type: 'string' },
   'bucket-region': { type: 'string' },
@@ -60,6 +61,8 @@ export interface Config {
   readonly sidecarImagePullPolicy: (typeof PULL_POLICIES)[number];
   /** Of transparent pods, to what no ProtectedResource names. */
   readonly egress: (typeof EGRESS)[number];
+  /** How long a sidecar goes on with a policy that no operator has confirmed. */
+  readonly snapshotTtlSeconds: number;
   /** Where recordings go; null where they stay in the pods. */
   readonly bucket: BucketConfig | null;
   /** Folder with tls.crt, tls.key and ca.crt for the webhooks; null where the operator's own CA makes them. */
@@ -95,6 +98,7 @@ export function readConfig(args: readonly string[], env: Readonly<Record<string,
     sidecarImages: values['sidecar-image'] ?? [],
     sidecarImagePullPolicy: oneOf('--sidecar-image-pull-policy', values['sidecar-image-pull-policy'] ?? 'IfNotPresent', PULL_POLICIES),
     egress: oneOf('--egress', values.egress ?? 'Deny', EGRESS),
+    snapshotTtlSeconds: ttlOf(values['snapshot-ttl-seconds']),
     bucket: bucketOf(values),
     webhookCertificate: values['webhook-certificate'] ?? null,
     clusterDns: values['cluster-dns'] ?? [],
@@ -121,6 +125,14 @@ function bucketOf(values: ReturnType<typeof parsed>): BucketConfig | null {
     credentials: credentials ?? fail('--bucket-credentials is needed with --bucket-url'),
     objectLockDays: Number(days),
   };
+}
+
+/** Less, and a replica that is replaced would be noticed; more, and a policy that was taken away would live on for days. */
+function ttlOf(text = '3600'): number {
+  const seconds = Number(text);
+  return /^\d{1,5}$/.test(text) && seconds >= 10 && seconds <= 86_400
+    ? seconds
+    : fail(`--snapshot-ttl-seconds: must be from 10 to 86400, not '${text}'`);
 }
 
 function oneOf<T extends string>(flag: string, value: string, allowed: readonly T[]): T {

@@ -43,6 +43,9 @@ export interface Serving {
 
 const CA_SECRET = 'chaperone-ca';
 const REFRESH_MS = 60_000;
+const HEARTBEAT_MS = 30_000;
+/** One that is lost must not make a policy stale. */
+const heartbeatMsOf = (ttlSeconds: number) => Math.min(HEARTBEAT_MS, (ttlSeconds * 1000) / 4);
 const RETRY = { firstMs: 500, maxMs: 10_000 };
 
 /** Rejects where the CA's Secret is none of ours, or a port can't be had; waits for an API server that is away. */
@@ -85,6 +88,7 @@ export async function serve({ config, kube, index, secrets, events, leads, log, 
       events: podEvents,
       log,
       now: Date.now,
+      heartbeatMs: heartbeatMsOf(config.snapshotTtlSeconds),
     },
     pods: index.pods,
     host: config.listenHost,

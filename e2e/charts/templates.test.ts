@@ -141,6 +141,7 @@ describe('values that are refused, with a message that names them', () => {
     ['operator.replicas=0', /operator.*replicas|replicas/],
     ['operator.replicas=two', /replicas/],
     ['injection.egress=Maybe', /egress/],
+    ['injection.snapshotTtlSeconds=5', /snapshotTtlSeconds/],
     ['image.pullPolicy=Sometimes', /pullPolicy/],
     ['bucket.url=http://x', /url/],
     ['bucket.url=s3://recordings', /bucket\.url needs bucket\.existingSecret/],

@@ -54,6 +54,8 @@ export async function startNamespaces(dir: string): Promise<void> {
 /** Runs a program on the node and waits for it. */
 export async function inNode(dir: string, command: readonly string[], input = ''): Promise<string> {
   const running = run('nsenter', [...enter(dir), ...command], { maxBuffer: 1 << 26 });
+  // A program that has ended before it was written to does not read: what counts is its exit code.
+  running.child.stdin?.on('error', () => undefined);
   running.child.stdin?.end(input);
   return (await running).stdout;
 }

@@ -45,7 +45,7 @@ export interface ControlOptions {
   readonly events: PodEvents;
   readonly log: Log;
   readonly now: () => number;
-  /** Between two heartbeats of a stream. */
+  /** Between two heartbeats of a stream; thirty seconds where nothing is said. */
   readonly heartbeatMs?: number;
   /** How often open streams are looked at: pod, key, certificate. */
   readonly reviewMs?: number;

@@ -89,7 +89,7 @@ function sidecar(parts: Parts): Container {
 function sidecarArguments({ mode, egress, settings, listens }: Parts): string[] {
   const where = ['--operator', settings.operatorHost, '--token', PATHS.token, '--ca', PATHS.ca, '--state', PATHS.state];
   const names = ['--cluster-domain', settings.clusterDomain, ...settings.clusterDns.flatMap((address) => ['--dns', address])];
-  const health = ['--health-port', String(POD_PORTS.health)];
+  const health = ['--health-port', String(POD_PORTS.health), '--ttl-seconds', String(settings.snapshotTtlSeconds)];
   const transparent = ['--transparent', '--egress', egress];
   return [
     ...where,

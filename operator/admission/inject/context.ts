@@ -31,6 +31,8 @@ export interface InjectionSettings {
   /** Where the namespace says none. */
   readonly egress: EgressPolicy;
   readonly resources: SidecarResources;
+  /** How long a policy holds that no operator has confirmed. */
+  readonly snapshotTtlSeconds: number;
   /** Size of the volume for recordings that are not in the bucket yet. */
   readonly stateSize: string;
 }

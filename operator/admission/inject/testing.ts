@@ -12,6 +12,7 @@ export const SETTINGS: InjectionSettings = {
   mode: 'Explicit',
   egress: 'Deny',
   resources: DEFAULT_RESOURCES,
+  snapshotTtlSeconds: 3600,
   stateSize: '1Gi',
 };
 
