@@ -3,8 +3,11 @@ import { COREDNS_IMAGE } from './images.ts';
 
 const labels = { 'k8s-app': 'kube-dns' };
 const metadata = { name: 'coredns', namespace: 'kube-system' };
-/** A high port, so that it needs no capability. Names outside the cluster don't exist: pods reach nothing outside. */
-const COREFILE = `.:1053 {
+/**
+ * A high port, so that it needs no capability. Names outside the cluster don't exist: pods reach nothing outside. In a block of their own:
+ * within one, `template` would answer before `kubernetes` is asked.
+ */
+const COREFILE = `cluster.local:1053 in-addr.arpa:1053 ip6.arpa:1053 {
   errors
   health :8080
   ready :8181
@@ -12,6 +15,9 @@ const COREFILE = `.:1053 {
     pods insecure
     ttl 5
   }
+}
+.:1053 {
+  errors
   template ANY ANY {
     rcode NXDOMAIN
   }
