@@ -30,6 +30,8 @@ export interface AckBoardWriter extends AckBoard {
 const MAX_PROBLEMS = 5;
 const MAX_PROBLEM_CHARS = 512;
 const MAX_RESTARTS = 20;
+/** `NAMESPACE/NAME` as the slice's schema takes it: one that it refused would keep the whole slice, and all sidecars in it, from being written. */
+const RESOURCE = /^[a-z0-9][-a-z0-9]{0,62}\/[a-z0-9][-.a-z0-9]{0,252}$/;
 
 export function createAckBoard(): AckBoardWriter {
   const sidecars = new Map<string, ConnectedSidecar>();
@@ -63,7 +65,7 @@ export function createAckBoard(): AckBoardWriter {
       change(podUid, { refused: { version, problems: short.length > 0 ? short : ['no reason given'] } });
     },
     reported(podUid, names) {
-      const restartRequiredFor = [...new Set(names)].sort().slice(0, MAX_RESTARTS);
+      const restartRequiredFor = [...new Set(names.filter((name) => RESOURCE.test(name)))].sort().slice(0, MAX_RESTARTS);
       if (restartRequiredFor.join() !== sidecars.get(podUid)?.restartRequiredFor.join()) change(podUid, { restartRequiredFor });
     },
     closed(podUid) {
