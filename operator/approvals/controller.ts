@@ -25,6 +25,8 @@ export interface ApprovalsOptions {
   readonly keepEndedMs?: number;
   readonly maxPendingPerAsker?: number;
   readonly maxPendingPerNamespace?: number;
+  /** Of all askers of one workload, whose sidecar says who they are: it can't fill the namespace alone. */
+  readonly maxPendingPerWorkload?: number;
 }
 
 export type ApprovalChange = { readonly type: 'Set' | 'Removed'; readonly request: ApprovalRequest };
@@ -35,7 +37,7 @@ export interface ApprovalController {
   /** By the sidecar's id. */
   find(id: string): ApprovalRequest | undefined;
   readonly pending: number;
-  /** Null where one more may be raised, else why not. */
+  /** Null where one more may be raised, else why not. What `create` was called for counts from that call on. */
   limit(request: ApprovalRequest): string | null;
   /** The object, also where it was there already. Rejects with KubeError. */
   create(request: ApprovalRequest): Promise<ApprovalRequest>;
@@ -58,6 +60,8 @@ export function startApprovals(options: ApprovalsOptions): ApprovalController {
   const byId = new Map<string, ApprovalRequest>();
   /** Created by us, and not yet seen by the watch. */
   const fresh = new Map<string, { readonly request: ApprovalRequest; readonly atMs: number }>();
+  /** On their way to the API server. */
+  const creating = new Set<ApprovalRequest>();
   const queue = createQueue({
     work: (key) => reconcile(key),
     onError: (key, error) =>
@@ -134,7 +138,7 @@ export function startApprovals(options: ApprovalsOptions): ApprovalController {
 
   const waiting = () => {
     const seen = [...requests.values()].filter((request) => !hasEnded(request));
-    return [...seen, ...[...fresh.values()].map(({ request }) => request)];
+    return [...seen, ...[...fresh.values()].map(({ request }) => request), ...creating];
   };
 
   return {
@@ -145,16 +149,23 @@ export function startApprovals(options: ApprovalsOptions): ApprovalController {
     },
     limit: ({ metadata, spec }) => {
       const others = waiting();
-      const [perAsker, perNamespace] = [options.maxPendingPerAsker ?? 10, options.maxPendingPerNamespace ?? 200];
+      const {
+        maxPendingPerAsker: perAsker = 10,
+        maxPendingPerWorkload: perWorkload = 100,
+        maxPendingPerNamespace: perNamespace = 200,
+      } = options;
       const asker = askersKey(spec);
       const own = others.filter((other) => askersKey(other.spec) === asker).length;
       if (own >= perAsker) return `${own} requests of this asker wait already; at most ${perAsker} may`;
+      const ofWorkload = others.filter((other) => workloadOf(other) === workloadOf({ spec })).length;
+      if (ofWorkload >= perWorkload) return `${ofWorkload} requests of this workload wait already; at most ${perWorkload} may`;
       return others.filter((other) => other.metadata.namespace === metadata.namespace).length >= perNamespace
         ? `too many requests wait in the namespace ${metadata.namespace} already`
         : null;
     },
     create: async (request) => {
       const key = { namespace: request.metadata.namespace, name: request.metadata.name };
+      creating.add(request);
       try {
         const created = await kube.create(REQUESTS, request);
         if (requests.get(`${key.namespace}/${key.name}`) === undefined)
@@ -163,6 +174,8 @@ export function startApprovals(options: ApprovalsOptions): ApprovalController {
       } catch (error: unknown) {
         if (!isKubeError(error, 'AlreadyExists')) throw error;
         return kube.get<ApprovalRequest>(REQUESTS, key);
+      } finally {
+        creating.delete(request);
       }
     },
     withdraw: async ({ metadata: { namespace, name } }, reason) => {
@@ -192,6 +205,10 @@ function isNews({ status }: ApprovalRequest, next: Settled['status']): boolean {
     status?.approvals !== next.approvals ||
     (status?.decisions?.length ?? 0) !== (next.decisions?.length ?? 0)
   );
+}
+
+function workloadOf({ spec }: Pick<ApprovalRequest, 'spec'>): string {
+  return `${spec.sidecar.namespace}/${spec.sidecar.serviceAccount}`;
 }
 
 function refOf(kind: InternalKind): ResourceRef {

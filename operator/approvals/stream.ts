@@ -31,6 +31,8 @@ const RETRY_MS = 1000;
 const MAX_ATTEMPTS = 600;
 /** More than a sidecar may have waiting in all. */
 const MAX_FOLLOWED = 1000;
+/** Raises and withdrawals under way. A sidecar that comes back raises all that it holds, which are 200 at most. */
+const MAX_BUSY = 256;
 
 export function openApprovalStream(
   options: ApprovalStreamOptions,
@@ -41,6 +43,7 @@ export function openApprovalStream(
   const followed = new Set<string>();
   const withdrawn = new Map<string, string>();
   const ended = new AbortController();
+  let busy = 0;
   const stopWatching = controller.onChange(({ type, request }) => {
     if (!followed.has(request.spec.id) || !isOf(request, peer)) return;
     send(type === 'Set' ? messageOf(request) : removedMessage(request));
@@ -70,7 +73,16 @@ export function openApprovalStream(
   };
 
   /** An API server that does not answer makes the sidecar wait, up to its own timeout. */
-  const persevere = async (work: () => Promise<void>): Promise<void> => {
+  const persevere = async (id: string, work: () => Promise<void>): Promise<void> => {
+    if (busy >= MAX_BUSY) return send(refusedMessage(id, 'too many requests at once'));
+    busy++;
+    try {
+      await persist(work);
+    } finally {
+      busy--;
+    }
+  };
+  const persist = async (work: () => Promise<void>): Promise<void> => {
     for (let attempt = 0; !ended.signal.aborted && attempt < MAX_ATTEMPTS; attempt++) {
       try {
         return await work();
@@ -85,10 +97,10 @@ export function openApprovalStream(
     call: ({ call }) => {
       switch (call.case) {
         case 'raise':
-          void persevere(() => raise(call.value));
+          void persevere(call.value.id, () => raise(call.value));
           return;
         case 'withdraw':
-          void persevere(() => withdraw(call.value.id, call.value.reason));
+          void persevere(call.value.id, () => withdraw(call.value.id, call.value.reason));
           return;
         case undefined:
           // A newer sidecar's call.

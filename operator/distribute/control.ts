@@ -52,6 +52,8 @@ export interface ControlOptions {
   readonly ackTimeoutMs?: number;
   /** Unary calls of one sidecar. */
   readonly rate?: RateLimit;
+  /** Messages of one sidecar on all of its streams. */
+  readonly messageRate?: RateLimit;
 }
 
 export interface ControlServices {
@@ -63,6 +65,8 @@ const HEARTBEAT_MS = 30_000;
 const REVIEW_MS = 15_000;
 const ACK_TIMEOUT_MS = 30_000;
 const RATE: RateLimit = { perSecond: 20, burst: 200 };
+/** A sidecar that comes back raises what it holds and withdraws what it has given up: 1200 messages at most. */
+const MESSAGE_RATE: RateLimit = { perSecond: 50, burst: 2000 };
 
 interface AdsEntry extends OpenStream {
   readonly ads: AdsStream;
@@ -73,6 +77,15 @@ export function addControlServices(server: Server, options: ControlOptions): Con
   const ads = createStreams<AdsEntry>();
   const others = { secrets: createStreams<OpenStream>(), approvals: createStreams<OpenStream>() };
   const limiter = createRateLimiter(options.rate ?? RATE, () => performance.now());
+
+  const messages = createRateLimiter(options.messageRate ?? MESSAGE_RATE, () => performance.now());
+  /** What it throws ends the stream. */
+  const limited = <T>(podUid: string, receive: (message: T) => void) => {
+    return (message: T): void => {
+      if (!messages.take(podUid)) throw new CallError(status.RESOURCE_EXHAUSTED, 'too many messages');
+      receive(message);
+    };
+  };
 
   const callerOf = async (call: Call): Promise<Caller> => {
     const caller = await peers.verify(peerCertificateOf(call));
@@ -98,7 +111,7 @@ export function addControlServices(server: Server, options: ControlOptions): Con
       };
       if (sink.ended.aborted) closed();
       else sink.ended.addEventListener('abort', closed, { once: true });
-      return (request) => entry.ads.receive(request);
+      return limited(caller.peer.podUid, (request) => entry.ads.receive(request));
     },
     (bytes) => bytes,
   );
@@ -118,7 +131,7 @@ export function addControlServices(server: Server, options: ControlOptions): Con
       const stream = handlers.approvals(caller.peer, (state) => sink.send(state));
       if (sink.ended.aborted) stream.end();
       else sink.ended.addEventListener('abort', () => stream.end(), { once: true });
-      return (message) => stream.call(message);
+      return limited(caller.peer.podUid, (message) => stream.call(message));
     },
     serializer(Sidecar.method.approvals),
   );

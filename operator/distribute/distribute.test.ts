@@ -297,6 +297,18 @@ test('approvals: a stream that is open says so, carries calls and states, and op
   );
 });
 
+test('a sidecar that says too much on its streams loses the one on which it does', async () => {
+  let heard = 0;
+  const approvals = () => ({ call: () => void heard++, end: () => {} });
+  const { operator, join } = await setup({ messageRate: { perSecond: 1, burst: 50 }, handlers: { approvals } });
+  operator.source.set(testSnapshot(1));
+  const sidecar = await join(addPod(operator));
+  await until('it is open', () => sidecar.control.approvals.connected);
+  for (let i = 0; i < 200; i++) sidecar.control.approvals.send({ call: { case: 'withdraw', value: { id: `${i}`, reason: '' } } });
+  await until('its end', () => !sidecar.control.approvals.connected);
+  assert.ok(heard > 0 && heard <= 50, `${heard} heard`);
+});
+
 test('a certificate is renewed with the same key before it ends, and nothing of the policy is lost; so it is after a new CA', async () => {
   const { operator, join } = await setup({ reviewMs: 100 }, 4000);
   const current = operator.source.set(testSnapshot(1));
