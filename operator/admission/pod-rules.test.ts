@@ -17,6 +17,11 @@ const inits = (pod: Pod) => pod.spec?.initContainers ?? [];
 const volume = (source: object): PodSpec => ({ volumes: [...(GOOD.spec?.volumes ?? []), { name: 'extra', ...source }] });
 const token = (audience: string): PodSpec => volume({ projected: { sources: [{ serviceAccountToken: { audience, path: 'token' } }] } });
 
+const hostPath = (path: string, mount: object = {}): PodSpec => ({
+  ...volume({ hostPath: { path } }),
+  containers: [{ ...AGENT, volumeMounts: [{ name: 'extra', mountPath: '/x', ...mount }] }],
+});
+
 /** Fields of the pod: what is wrong with each is said with the field's name in it. */
 const POD_FIELDS: readonly [string, PodSpec, RegExp][] = [
   ['hostNetwork', { hostNetwork: true }, /spec\.hostNetwork/],
@@ -42,6 +47,16 @@ const POD_FIELDS: readonly [string, PodSpec, RegExp][] = [
     '/etc',
     '/dev/mem',
   ].map((path): [string, PodSpec, RegExp] => [`hostPath ${path}`, volume({ hostPath: { path } }), /\(extra\)\.hostPath: .* remove it/]),
+  ...[
+    '/usr/local/bin',
+    '/usr',
+    '/etc/cron.d',
+    '/home/admin/.ssh',
+    '/opt/bin',
+    '/lib/systemd/system',
+    '/var/log/containers',
+    '/var/spool/cron',
+  ].map((path): [string, PodSpec, RegExp] => [`hostPath ${path}, written`, hostPath(path), /\(extra\)\.hostPath: .* readOnly: true/]),
 ];
 
 /** Fields of a container: refused in each list of containers. */
@@ -51,13 +66,23 @@ const CONTAINER_FIELDS: readonly [string, Partial<Container>, RegExp][] = [
   ['privileged', { securityContext: { privileged: true } }, /privileged: reaches every process/],
   ['procMount', { securityContext: { procMount: 'Unmasked' } }, /procMount: Unmasked/],
   ['windowsOptions', { securityContext: { windowsOptions: {} } }, /Windows/],
-  ...['NET_ADMIN', 'NET_RAW', 'SYS_PTRACE', 'SYS_ADMIN', 'SETUID', 'SETGID', 'ALL', 'cap_net_admin', 'Bpf', 'DAC_READ_SEARCH'].map(
-    (name): [string, Partial<Container>, RegExp] => [
-      `capability ${name}`,
-      { securityContext: { capabilities: { add: ['CHOWN', name], drop: ['ALL'] } } },
-      new RegExp(`capabilities\\.add: ${name} would`),
-    ],
-  ),
+  ...[
+    'NET_ADMIN',
+    'NET_RAW',
+    'SYS_PTRACE',
+    'SYS_ADMIN',
+    'SETUID',
+    'SETGID',
+    'ALL',
+    'cap_net_admin',
+    'Bpf',
+    'DAC_READ_SEARCH',
+    'SYS_TIME',
+  ].map((name): [string, Partial<Container>, RegExp] => [
+    `capability ${name}`,
+    { securityContext: { capabilities: { add: ['CHOWN', name], drop: ['ALL'] } } },
+    new RegExp(`capabilities\\.add: ${name} would`),
+  ]),
   ['the token', { volumeMounts: [{ name: 'chaperone-identity', mountPath: '/x' }] }, /chaperone-identity is the sidecar's own/],
   ['the state', { volumeMounts: [{ name: 'chaperone-state', mountPath: '/x' }] }, /chaperone-state is the sidecar's own/],
   ['the state as a device', { volumeDevices: [{ name: 'chaperone-state', devicePath: '/x' }] }, /chaperone-state is the sidecar's own/],
@@ -104,7 +129,9 @@ test('what is fine is let through, at creation and at update', () => {
   const fine: PodSpec[] = [
     {},
     token('vault'),
-    volume({ hostPath: { path: '/data/shared' } }),
+    hostPath('/data/shared'),
+    hostPath('/usr/share/zoneinfo', { readOnly: true }),
+    hostPath('/etc/ssl/certs', { readOnly: true }),
     { securityContext: { runAsUser: 1000, fsGroup: 2000, supplementalGroups: [3000] } },
     {
       containers: [

@@ -4,7 +4,7 @@ import { agentContainers, isOwnContainer, isOwnVolume } from './inject/own-parts
 import { type Container, capabilityName, type Pod, type PodSpec, type Volume } from './inject/pod.ts';
 import { sameValue } from './inject/same.ts';
 
-/** Capabilities that reach the sidecar's process, files or packets, or lead to one that does. */
+/** Capabilities that reach the sidecar's process, files, packets or clock, or lead to one that does. */
 const REFUSED_CAPABILITIES = [
   ...[
     'ALL',
@@ -19,7 +19,7 @@ const REFUSED_CAPABILITIES = [
     'SETFCAP',
     'SETGID',
   ],
-  ...['SETPCAP', 'SETUID', 'SYS_ADMIN', 'SYS_BOOT', 'SYS_MODULE', 'SYS_PTRACE', 'SYS_RAWIO'],
+  ...['SETPCAP', 'SETUID', 'SYS_ADMIN', 'SYS_BOOT', 'SYS_MODULE', 'SYS_PTRACE', 'SYS_RAWIO', 'SYS_TIME'],
 ];
 /** Of the node: where pods' volumes and tokens, the container runtime's socket, processes and devices are. */
 const NODE_PATHS = [
@@ -34,6 +34,22 @@ const NODE_PATHS = [
     '/var/lib/kubelet',
   ],
   ...['/var/lib/rancher', '/var/snap', '/etc/passwd', '/etc/shadow', '/etc/ssh'],
+];
+
+/** Of the node as well: who writes there has their program run by root. To read there is no harm (time zones, authorities). */
+const NODE_PROGRAMS = [
+  '/bin',
+  '/etc',
+  '/home',
+  '/lib',
+  '/lib32',
+  '/lib64',
+  '/opt',
+  '/sbin',
+  '/usr',
+  '/var/lib/cloud',
+  '/var/log',
+  '/var/spool',
 ];
 
 /**
@@ -60,7 +76,7 @@ export function creationProblems(pod: Pod, mode: InjectionMode): string[] {
   return [
     ...namespaceProblems(spec),
     ...podUserProblems(spec),
-    ...(spec.volumes ?? []).flatMap((volume, i) => volumeProblems(volume, `spec.volumes[${i}] (${volume.name})`)),
+    ...(spec.volumes ?? []).flatMap((volume, i) => volumeProblems(volume, `spec.volumes[${i}] (${volume.name})`, spec)),
     ...agentContainers(spec).flatMap(({ field, container }) => containerProblems(container, field, spec, mode)),
     ...(spec.ephemeralContainers ?? []).map(
       ({ name }) => `ephemeral container ${name}: none may be added to an injected pod, debug a copy of it (kubectl debug --copy-to)`,
@@ -99,11 +115,13 @@ function idProblem(field: string, id: number | undefined, what: 'user' | 'group'
   return id === SIDECAR_UID ? [`${field}: ${SIDECAR_UID} is the sidecar's own ${what}: choose another`] : [];
 }
 
-function volumeProblems(volume: Volume, field: string): string[] {
+function volumeProblems(volume: Volume, field: string, spec: PodSpec): string[] {
   const problems: string[] = [];
   const path = volume.hostPath?.path;
-  if (path !== undefined && touchesNode(path)) {
+  if (path !== undefined && touches(path, NODE_PATHS)) {
     problems.push(`${field}.hostPath: ${path} leads to the kubelet, the container runtime or the node itself: remove it`);
+  } else if (path !== undefined && touches(path, NODE_PROGRAMS) && isWritten(volume, spec)) {
+    problems.push(`${field}.hostPath: ${path} holds what the node itself runs: mount it with readOnly: true, or remove it`);
   }
   const mints = volume.projected?.sources?.some((source) => source.serviceAccountToken?.audience === AUDIENCE) === true;
   if (mints && !isOwnVolume(volume)) {
@@ -112,14 +130,19 @@ function volumeProblems(volume: Volume, field: string): string[] {
   return problems;
 }
 
+function isWritten({ name }: Volume, spec: PodSpec): boolean {
+  const mounts = agentContainers(spec).flatMap(({ container }) => container.volumeMounts ?? []);
+  return mounts.some((mount) => mount.name === name && mount['readOnly'] !== true);
+}
+
 /** A folder above one of these holds it, one below is part of it. */
-function touchesNode(hostPath: string): boolean {
+function touches(hostPath: string, nodePaths: readonly string[]): boolean {
   const path = `/${hostPath
     .split('/')
     .filter((part) => part !== '' && part !== '.')
     .join('/')}`;
   if (path === '/' || path.split('/').includes('..')) return true;
-  return NODE_PATHS.some((node) => path === node || path.startsWith(`${node}/`) || node.startsWith(`${path}/`));
+  return nodePaths.some((node) => path === node || path.startsWith(`${node}/`) || node.startsWith(`${path}/`));
 }
 
 function containerProblems(container: Container, field: string, spec: PodSpec, mode: InjectionMode): string[] {
