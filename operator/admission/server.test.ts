@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { request as httpsRequest } from 'node:https';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -131,6 +132,18 @@ test('a body has a limit', async () => {
   const server = await serve({});
   const answer = await post(server, '/guard', Buffer.alloc(9 * 1024 * 1024, 0x20)).catch((error: unknown) => error);
   assert.ok(answer instanceof Error || (answer as Answered).status === 413);
+});
+
+test('who connects and says nothing is let go, and is not a line of the log each', async () => {
+  const warned: object[] = [];
+  const routes = Object.fromEntries(WEBHOOK_PATHS.map((path) => [path, () => ALLOWED])) as unknown as Record<WebhookPath, Handler>;
+  const quiet = { ...log, warn: (fields: object) => void warned.push(fields) };
+  const server = await serveAdmission({ host: '127.0.0.1', port: 0, certificates, routes, log: quiet, handshakeTimeoutMs: 100 });
+  after(() => server.close(100));
+  const silent = Array.from({ length: 20 }, () => connect(server.port, '127.0.0.1').on('error', () => {}));
+  const closed = silent.map((socket) => new Promise((resolve) => socket.on('close', resolve).resume()));
+  await Promise.race([Promise.all(closed), sleep(5000).then(() => assert.fail('they are still connected'))]);
+  assert.equal(warned.length, 1);
 });
 
 test('certificates are swapped under load, CA and all, and no review is lost', async () => {

@@ -24,6 +24,7 @@ export interface AdmissionServerOptions {
   readonly onReview?: (review: { readonly path: string; readonly allowed: boolean; readonly seconds: number }) => void;
   /** Less than the webhooks' own timeout, so that the answer says why. */
   readonly handlerTimeoutMs?: number;
+  readonly handshakeTimeoutMs?: number;
 }
 
 export interface AdmissionServer {
@@ -35,18 +36,37 @@ export interface AdmissionServer {
 /** An object has at most 3 MiB at the API server, and a review holds the old one too. */
 const MAX_BODY_BYTES = 8 * 1024 * 1024;
 const HANDLER_TIMEOUT_MS = 4000;
+/** Whoever reaches the port may open connections: those that say nothing must not keep the API server out for long. */
+const HANDSHAKE_TIMEOUT_MS = 5000;
+const TELL_EVERY_MS = 10_000;
 
 /** Rejects where the port can't be had. */
 export async function serveAdmission(options: AdmissionServerOptions): Promise<AdmissionServer> {
   const { certificates } = options;
   const server = createServer(
-    { ...contextOf(certificates), maxHeaderSize: 16 * 1024, headersTimeout: 5000, requestTimeout: 10_000 },
+    {
+      ...contextOf(certificates),
+      maxHeaderSize: 16 * 1024,
+      handshakeTimeout: options.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS,
+      headersTimeout: 5000,
+      requestTimeout: 10_000,
+    },
     (request, response) => void answer(options, request, response),
   );
   server.maxConnections = 512;
+  let failures = 0;
+  let toldAt = Number.NEGATIVE_INFINITY;
   // Connections that are open go on; a handshake from now on gets the new certificate.
   const stopWatching = certificates.onChange(() => server.setSecureContext(contextOf(certificates)));
-  server.on('tlsClientError', (error) => options.log.warn({ code: error.name }, 'admission: TLS handshake failed'));
+  // Not a line each: anybody can make them.
+  server.on('tlsClientError', (error, socket) => {
+    socket.destroy();
+    failures++;
+    if (performance.now() - toldAt < TELL_EVERY_MS) return;
+    toldAt = performance.now();
+    options.log.warn({ code: error.name, failures }, 'admission: TLS handshakes failed');
+    failures = 0;
+  });
   await listen(server, options.port, options.host);
   return {
     port: (server.address() as AddressInfo).port,

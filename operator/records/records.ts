@@ -123,7 +123,12 @@ class OperatorRecords implements Records {
 
   async slots(peer: RecordsPeer, { objects }: { readonly objects: readonly AskedObject[] }): Promise<{ readonly slots: SlotAnswer[] }> {
     const early = this.#refusesAll(peer, objects);
-    const answers = objects.map((object) => (early === null ? this.#slotFor(peer, object) : Promise.resolve(early)));
+    if (early !== null) {
+      // Once for all of them, however many it asked for.
+      this.#refuse(peer, early, { objects: objects.length });
+      return { slots: objects.slice(0, MAX_OBJECTS).map(({ path }) => answerOf(path, early)) };
+    }
+    const answers = objects.map((object) => this.#slotFor(peer, object));
     const slots: SlotAnswer[] = [];
     for (const [index, object] of objects.entries()) {
       const answer = (await answers[index]) ?? { code: 'BucketFailed', message: 'no answer' };
