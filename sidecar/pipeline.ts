@@ -53,6 +53,8 @@ export interface PolicyStore {
 export interface IdentityVerifier {
   /** The workload that the listener stands for. */
   workload(connection: Connection): Principal;
+  /** False where no issuer is known: no token could hold, so none is asked for. */
+  readonly takesTokens: boolean;
   /** A JWT that the agent presented. Rejects with IdentityError; never says why to the client beyond `invalid token`. */
   token(jwt: string): Promise<Principal>;
 }

@@ -14,6 +14,7 @@ export function createIdentityVerifier(options: IdentityOptions): IdentityVerifi
   const principal = options.workloadProof === 'certificate' ? certifiedPrincipal : listenerPrincipal;
   return {
     workload: (connection) => principal(connection.workload),
+    takesTokens: options.issuers.length > 0,
     token: createTokenVerifier(options.issuers, options.now),
   };
 }

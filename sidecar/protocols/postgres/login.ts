@@ -14,8 +14,8 @@ import type { Handshake } from './handshake.ts';
 const JWT = /^[\w-]+\.[\w-]+\.[\w-]+$/;
 
 /**
- * The session's principals: the workload first, then the token that came as the password. A token is only asked for over TLS or
- * loopback. Rejects with IdentityError where a token does not hold. Null where the client closed.
+ * The session's principals: the workload first, then the token that came as the password. A token is only asked for where
+ * some issuer is known, and over TLS or loopback. Rejects with IdentityError where a token does not hold. Null where the client closed.
  */
 export async function principalsOf(
   context: DriverContext,
@@ -24,7 +24,7 @@ export async function principalsOf(
   handshake: Handshake,
 ): Promise<readonly Principal[] | null> {
   const workload = context.identity.workload(connection);
-  if (resource?.agentToken === 'Ignore' || !(handshake.encrypted || connection.loopback)) return [workload];
+  if (!context.identity.takesTokens || resource?.agentToken === 'Ignore' || !(handshake.encrypted || connection.loopback)) return [workload];
   handshake.stream.write(encodeAuthenticationCleartextPassword());
   handshake.reader.enter('login');
   const frame = await handshake.next();
