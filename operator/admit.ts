@@ -1,4 +1,6 @@
 /** Joins the webhooks: their certificate, what the injector knows of a pod, and the rules that hold for it. */
+import { getServers } from 'node:dns';
+import { isIP } from 'node:net';
 import type { PodProblemsContext } from './admission/guard.ts';
 import { DEFAULT_RESOURCES, type InjectionContext, type InjectionSettings } from './admission/inject/context.ts';
 import { inject } from './admission/inject/inject.ts';
@@ -76,7 +78,7 @@ function contexts(config: Config, kube: KubeClient, index: Index, authority: Aut
           imagePullPolicy: config.sidecarImagePullPolicy,
           operatorHost,
           clusterDomain: CLUSTER_DOMAIN,
-          clusterDns: config.clusterDns,
+          clusterDns: resolvers(config),
           mode: 'Explicit',
           egress: config.egress,
           resources: DEFAULT_RESOURCES,
@@ -91,6 +93,11 @@ function contexts(config: Config, kube: KubeClient, index: Index, authority: Aut
     const resources = snapshot.resources.map(({ namespace: of, name, address }) => ({ namespace: of, name, address }));
     return { namespace: { name: namespace, labels: metadata.labels ?? {} }, resources, caBundle: authority.bundle, settings };
   };
+}
+
+/** An operator in the cluster has the resolvers that every other pod has. */
+function resolvers({ clusterDns, kubeconfig }: Config): readonly string[] {
+  return clusterDns.length > 0 || kubeconfig !== null ? clusterDns : getServers().filter((address) => isIP(address) !== 0);
 }
 
 const NOT_YET = 'chaperone does not know its resources yet: try again';

@@ -68,7 +68,7 @@ export interface Config {
   /** Folder with tls.crt, tls.key and ca.crt for the webhooks; null where the operator's own CA makes them. */
   readonly webhookCertificate: string | null;
   readonly webhookPort: number;
-  /** Addresses of the cluster's resolvers: where transparent pods may send DNS. */
+  /** Addresses of the cluster's resolvers: where transparent pods may send DNS. Empty: those that this pod has. */
   readonly clusterDns: readonly string[];
   /** Name of the operator's Service in its own namespace: what its certificates are for. */
   readonly serviceName: string;

@@ -113,9 +113,9 @@ test('who enforces: the newest version, or an older one that has this object as 
     { podUid: 'c', acked: 'forgotten' },
     { podUid: 'd', acked: 'other-uid' },
   ]);
-  assert.deepEqual(found.of(P), { concerned: 5, enforcing: 1, refusals: [] });
-  assert.deepEqual(found.of({ ...P, name: 'q' }), { concerned: 5, enforcing: 3, refusals: [] });
-  assert.deepEqual(found.of({ ...P, name: 'nobody' }), { concerned: 0, enforcing: 0, refusals: [] });
+  assert.deepEqual(found.of(P), { concerned: 5, enforcing: 1, refusals: [], restarts: [] });
+  assert.deepEqual(found.of({ ...P, name: 'q' }), { concerned: 5, enforcing: 3, refusals: [], restarts: [] });
+  assert.deepEqual(found.of({ ...P, name: 'nobody' }), { concerned: 0, enforcing: 0, refusals: [], restarts: [] });
 });
 
 test('a pod counts while its sidecar runs', () => {
@@ -137,12 +137,31 @@ test('a refusal of the newest is told, one of an older version is past', () => {
       { podUid: 'b', acked: 'v2', refused: { version: 'v1', problems: ['old'] } },
     ],
   );
-  assert.deepEqual(found.of(P), { concerned: 2, enforcing: 1, refusals: [{ pod: 'shop/pod-a', problem: 'too new' }] });
+  assert.deepEqual(found.of(P), { concerned: 2, enforcing: 1, refusals: [{ pod: 'shop/pod-a', problem: 'too new' }], restarts: [] });
   const { status, reason, message } = programmedFinding(found.of(P));
   assert.deepEqual([status, reason], ['False', 'Rejected']);
   assert.match(message, /^1\/2 sidecars .* shop\/pod-a: too new$/);
-  assert.deepEqual(programmedFinding({ concerned: 0, enforcing: 0, refusals: [] }).reason, 'NoSidecars');
-  assert.deepEqual(programmedFinding({ concerned: 3, enforcing: 3, refusals: [] }).status, 'True');
+  assert.deepEqual(programmedFinding({ concerned: 0, enforcing: 0, refusals: [], restarts: [] }).reason, 'NoSidecars');
+  assert.deepEqual(programmedFinding({ concerned: 3, enforcing: 3, refusals: [], restarts: [] }).status, 'True');
+});
+
+test('a pod that was made before a ProtectedResource is named there, and all the same it is programmed', () => {
+  const resource = { ...source('db', 1), kind: 'ProtectedResource' as const };
+  const snapshot: Snapshot = {
+    schemaVersion: 1,
+    workload: { namespace: 'shop', serviceAccount: 'agent' },
+    sources: [resource],
+    resources: [],
+  };
+  const found = programmingOf({
+    pods: [pod('a'), pod('b')],
+    reports: new Map(['a', 'b'].map((uid) => [uid, { podUid: uid, acked: 'v1', ...(uid === 'b' && { restartRequiredFor: ['shop/db'] }) }])),
+    current: () => ({ version: 'v1', json: Buffer.from(''), snapshot }),
+    sourcesOf: () => undefined,
+  });
+  const { status, reason, message } = programmedFinding(found.of(resource));
+  assert.deepEqual([status, reason], ['True', 'RestartRequired']);
+  assert.match(message, /^2\/2 sidecars .* 1 \(shop\/pod-b\)\.$/);
 });
 
 test('slices: the later connection counts, and a slice that nobody renews counts for nothing', () => {
@@ -205,7 +224,7 @@ test('the Secrets of a target: each once with all its keys; what is missing is n
     };
     const findings = protectedResourceFindings(
       { valid: true, object, compiled: [] },
-      { concerned: 0, enforcing: 0, refusals: [] },
+      { concerned: 0, enforcing: 0, refusals: [], restarts: [] },
       secretOf,
     );
     const { status, message } = findings.find(({ type }) => type === 'ResolvedRefs') ?? assert.fail();

@@ -11,6 +11,8 @@ export interface SidecarReport {
   /** The snapshot that it enforces; absent before it took one. */
   readonly acked?: string;
   readonly refused?: { readonly version: string; readonly problems: readonly string[] };
+  /** `namespace/name` of ProtectedResources that came after the pod. */
+  readonly restartRequiredFor?: readonly string[];
 }
 
 export interface Programmed {
@@ -20,6 +22,8 @@ export interface Programmed {
   readonly enforcing: number;
   /** Pods whose sidecar refused the newest snapshot, the first few. */
   readonly refusals: readonly { readonly pod: string; readonly problem: string }[];
+  /** Of a ProtectedResource: pods that were made before it, and whose agents can't reach it. */
+  readonly restarts: readonly string[];
 }
 
 export interface Programming {
@@ -34,8 +38,9 @@ export interface ProgrammingInput {
   readonly sourcesOf: (workload: Workload, version: string) => ReadonlyMap<string, Source> | undefined;
 }
 
-const NOBODY: Programmed = { concerned: 0, enforcing: 0, refusals: [] };
+const NOBODY: Programmed = { concerned: 0, enforcing: 0, refusals: [], restarts: [] };
 const MAX_REFUSALS = 3;
+const MAX_RESTARTS = 3;
 
 /** A pod counts while its sidecar runs: one that waits for a node would keep every policy from being programmed, and one that ends enforces to its end. */
 function counts({ phase, deletionTimestamp, sidecarRunning }: InjectedPod): boolean {
@@ -52,6 +57,7 @@ interface Group {
 export function programmingOf({ pods, reports, current, sourcesOf }: ProgrammingInput): Programming {
   const groups = new Map<string, Group>();
   const refusals: { pod: InjectedPod; problems: readonly string[] }[] = [];
+  const restarts = new Map<string, string[]>();
   for (const pod of pods) {
     if (!counts(pod)) continue;
     const report = reports.get(pod.uid);
@@ -61,11 +67,19 @@ export function programmingOf({ pods, reports, current, sourcesOf }: Programming
     else groups.set(key, { workload: pod, acked: report?.acked, count: 1 });
     if (report?.refused !== undefined && report.refused.version === current(pod)?.version)
       refusals.push({ pod, problems: report.refused.problems });
+    for (const resource of report?.restartRequiredFor ?? []) {
+      const [namespace = '', name = ''] = resource.split('/');
+      const of = sourceKey({ kind: 'ProtectedResource', namespace, name });
+      restarts.set(of, [...(restarts.get(of) ?? []), `${pod.namespace}/${pod.name}`]);
+    }
   }
 
-  const found = new Map<string, { concerned: number; enforcing: number; refusals: { pod: string; problem: string }[] }>();
+  const found = new Map<
+    string,
+    { concerned: number; enforcing: number; refusals: { pod: string; problem: string }[]; restarts: string[] }
+  >();
   const entryOf = (key: string) => {
-    const entry = found.get(key) ?? { concerned: 0, enforcing: 0, refusals: [] };
+    const entry = found.get(key) ?? { concerned: 0, enforcing: 0, refusals: [], restarts: restarts.get(key) ?? [] };
     found.set(key, entry);
     return entry;
   };
@@ -91,11 +105,22 @@ export function programmingOf({ pods, reports, current, sourcesOf }: Programming
 }
 
 /** `Programmed` of an accepted object. */
-export function programmedFinding({ concerned, enforcing, refusals }: Programmed): Finding {
+export function programmedFinding({ concerned, enforcing, refusals, restarts }: Programmed): Finding {
   const type = 'Programmed';
   if (concerned === 0) return { type, status: 'True', reason: 'NoSidecars', message: 'No sidecar that runs is concerned.' };
   const count = `${enforcing}/${concerned}`;
-  if (enforcing === concerned) return { type, status: 'True', reason: 'Programmed', message: `${count} sidecars enforce this generation.` };
+  if (enforcing === concerned) {
+    const message = `${count} sidecars enforce this generation.`;
+    if (restarts.length === 0) return { type, status: 'True', reason: 'Programmed', message };
+    // Still True: nothing is unjudged, and a GitOps controller that waited for it would wait for other people's pods.
+    const some = `${restarts.slice(0, MAX_RESTARTS).join(', ')}${restarts.length > MAX_RESTARTS ? ', …' : ''}`;
+    return {
+      type,
+      status: 'True',
+      reason: 'RestartRequired',
+      message: `${message} Made before it and to be restarted: ${restarts.length} (${some}).`,
+    };
+  }
   if (refusals.length === 0) return { type, status: 'False', reason: 'Pending', message: `${count} sidecars enforce this generation.` };
   const who = refusals.map(({ pod, problem }) => `${pod}: ${problem}`).join('; ');
   return { type, status: 'False', reason: 'Rejected', message: `${count} sidecars enforce this generation; refused by ${who}` };

@@ -145,7 +145,7 @@ export function addControlServices(server: Server, options: ControlOptions): Con
   });
   serveUnary(server, Sidecar.method.report, async (request, call) => {
     const { peer } = await callerOf(call);
-    options.board.reported(peer.podUid, request.restartRequiredFor);
+    reported(options, peer, request.restartRequiredFor);
     handlers.report?.(peer, request);
     return {};
   });
@@ -170,6 +170,17 @@ export function addControlServices(server: Server, options: ControlOptions): Con
       for (const streams of [ads, others.secrets, others.approvals]) streams.endAll(gone);
     },
   };
+}
+
+/** What came after the pod is told once, on the pod: who wrote the ProtectedResource may not see which pods there are. */
+function reported({ board, events }: ControlOptions, { namespace, pod, podUid }: SidecarPeer, restartRequiredFor: readonly string[]): void {
+  const known = () => board.get(podUid)?.restartRequiredFor ?? [];
+  const before = known();
+  board.reported(podUid, restartRequiredFor);
+  const added = known().filter((name) => !before.includes(name));
+  if (added.length === 0) return;
+  const note = `${added.join(', ')} came after this pod: restart it, so that its agent reaches ${added.length === 1 ? 'it' : 'them'}.`;
+  events.emit('RestartRequired', { namespace, name: pod, uid: podUid }, note);
 }
 
 function adsEntry(options: ControlOptions, caller: Caller, sink: Sink<Buffer>): AdsEntry {

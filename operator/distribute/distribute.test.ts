@@ -254,7 +254,7 @@ test('calls without a certificate, with one that no pod has, and too many of the
   assert.match(String(many.find(({ status }) => status === 'rejected')), /object/);
 });
 
-test('reports reach the board', async () => {
+test('reports reach the board, and what came after the pod is told on the pod', async () => {
   const { operator, join } = await setup();
   const current = operator.source.set(testSnapshot(1));
   const pod = addPod(operator);
@@ -262,6 +262,11 @@ test('reports reach the board', async () => {
   await until('the ACK', () => operator.board.get(pod.uid)?.acked === current.version);
   await sidecar.control.report({ snapshotVersion: current.version, restartRequiredFor: ['shop/new', 'shop/db', 'shop/db'] });
   assert.deepEqual(operator.board.get(pod.uid)?.restartRequiredFor, ['shop/db', 'shop/new']);
+  const told = () => operator.events.filter((event) => event.includes('RestartRequired'));
+  assert.equal(told().length, 1);
+  assert.match(told()[0] ?? '', /shop\/db, shop\/new came after this pod/);
+  await sidecar.control.report({ snapshotVersion: current.version, restartRequiredFor: ['shop/new', 'shop/db'] });
+  assert.equal(told().length, 1, 'the same again is no news');
 });
 
 test('approvals: a stream that is open says so, carries calls and states, and opens again', async () => {

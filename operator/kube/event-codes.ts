@@ -9,6 +9,7 @@ export const EVENT_CODES = {
   InvalidSpec: { type: 'Warning', action: 'Compile' },
   ReferenceNotFound: { type: 'Warning', action: 'Compile' },
   SnapshotRejected: { type: 'Warning', action: 'Distribute' },
+  RestartRequired: { type: 'Warning', action: 'Distribute' },
   EnrolmentRefused: { type: 'Warning', action: 'Enrol' },
   ApprovalRequested: { type: 'Normal', action: 'Approve' },
   ApprovalGranted: { type: 'Normal', action: 'Approve' },

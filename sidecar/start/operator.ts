@@ -120,7 +120,12 @@ export async function runWithOperator({ settings, version, log, onVerdict, stop 
       get version() {
         return running.version;
       },
-      publish: (snapshot) => publish(running, snapshot, log),
+      publish: async (snapshot) => {
+        const result = await publish(running, snapshot, log);
+        // What came after the pod is told now, and not a quarter of a minute later.
+        if (result.ok && result.changed && running.restartRequiredFor.length > 0) void report(control, running, listen);
+        return result;
+      },
       confirm: (known) => running.confirm(known),
       secrets: (secrets) => running.replaceSecrets(secrets),
     });

@@ -24,7 +24,8 @@ export async function principalsOf(
   handshake: Handshake,
 ): Promise<readonly Principal[] | null> {
   const workload = context.identity.workload(connection);
-  if (!context.identity.takesTokens || resource?.agentToken === 'Ignore' || !(handshake.encrypted || connection.loopback)) return [workload];
+  if (!context.identity.takesTokens || resource?.agentToken === 'Ignore' || !(handshake.encrypted || connection.loopback))
+    return [workload];
   handshake.stream.write(encodeAuthenticationCleartextPassword());
   handshake.reader.enter('login');
   const frame = await handshake.next();
