@@ -13,6 +13,7 @@ import { binary } from '#e2e/cluster/binaries.ts';
 import { type TestCluster, testCluster } from '#e2e/cluster/test-cluster.ts';
 import { type Block, blocks, commands } from '#e2e/repo/docs.ts';
 import { ROOT } from '#e2e/repo/tree.ts';
+import { postgresUserOf, withOwnImages } from './examples.ts';
 import { imageValues, purgeChaperone } from './install.ts';
 
 const PAGES = ['docs/install.md', 'docs/operations.md'];
@@ -94,21 +95,13 @@ async function workingCopy(cluster: TestCluster): Promise<string> {
   await symlink(join(ROOT, 'charts'), join(dir, 'charts'));
   await cp(join(ROOT, 'examples'), join(dir, 'examples'), { recursive: true });
   await writeFile(join(dir, 'values.yaml'), JSON.stringify(imageValues(cluster)));
-  const postgres = await postgresUser(cluster);
+  const postgres = await postgresUserOf(cluster);
   const folder = join(dir, 'examples/kubernetes-quickstart');
   for (const name of await readdir(folder)) {
     const text = await readFile(join(folder, name), 'utf8');
-    const image = `image: ${cluster.images.debian}\n          imagePullPolicy: ${cluster.imagePullPolicy}`;
-    await writeFile(join(folder, name), text.replaceAll('image: postgres:18', image).replaceAll(': 999\n', `: ${postgres}\n`));
+    await writeFile(join(folder, name), withOwnImages(text, cluster, postgres));
   }
   return dir;
-}
-
-/** The official image's postgres is 999; initdb wants a user that has a name. */
-async function postgresUser(cluster: TestCluster): Promise<string> {
-  const run = ['run', 'who', '--image', cluster.images.debian, '--image-pull-policy', cluster.imagePullPolicy, '--restart', 'Never'];
-  const { stdout } = await cluster.kubectl([...run, '--rm', '--attach', '--quiet', '--command', '--', 'id', '-u', 'postgres']);
-  return /^\d+/.exec(stdout)?.[0] ?? '999';
 }
 
 async function environment({ kubeconfig }: TestCluster, dir: string): Promise<NodeJS.ProcessEnv> {
