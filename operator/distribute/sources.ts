@@ -45,7 +45,11 @@ export interface Log {
 
 /** An Event on a pod, with a stable code. */
 export interface PodEvents {
-  emit(reason: 'EnrolmentRefused' | 'SnapshotRejected' | 'RestartRequired', pod: Pick<Pod, 'namespace' | 'name' | 'uid'>, note: string): void;
+  emit(
+    reason: 'EnrolmentRefused' | 'SnapshotRejected' | 'RestartRequired',
+    pod: Pick<Pod, 'namespace' | 'name' | 'uid'>,
+    note: string,
+  ): void;
 }
 
 export const hasEnded = (pod: Pick<Pod, 'phase'>): boolean => pod.phase === 'Succeeded' || pod.phase === 'Failed';
