@@ -136,7 +136,8 @@ const RBAC = [
       { apiGroups: ['chaperone.dev'], resources: ['*'], verbs: ['get', 'list', 'watch'] },
       { apiGroups: ['chaperone.dev'], resources: ['approvalrequests'], verbs: ['create', 'delete'] },
       { apiGroups: ['chaperone.dev'], resources: ['approvalrequests/status'], verbs: ['patch'] },
-      { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch'] },
+      { apiGroups: [''], resources: ['pods', 'namespaces'], verbs: ['get', 'list', 'watch'] },
+      { apiGroups: ['authorization.k8s.io'], resources: ['subjectaccessreviews'], verbs: ['create'] },
       {
         apiGroups: ['admissionregistration.k8s.io'],
         resources: ['validatingwebhookconfigurations', 'mutatingwebhookconfigurations'],

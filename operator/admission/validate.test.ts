@@ -7,8 +7,9 @@ import { requestFor } from './testing.ts';
 import { validateHandler } from './validate.ts';
 
 const INVALID = new URL('../../crds/testdata/invalid/', import.meta.url);
-const nothing = validateHandler({ exists: async () => false });
-const everything = validateHandler({ exists: async () => true });
+const free = { namespaceExists: async () => true, mayProtect: async () => true };
+const nothing = validateHandler({ ...free, exists: async () => false });
+const everything = validateHandler({ ...free, exists: async () => true });
 
 const policy = (spec: object, metadata: object = {}) => ({
   apiVersion: 'chaperone.dev/v1alpha1',
@@ -44,7 +45,7 @@ test('a name that means nothing is a warning where it would have restricted', as
 });
 
 test('a lookup that fails hinders nobody', async () => {
-  const failing = validateHandler({ exists: () => Promise.reject(new Error('away')) });
+  const failing = validateHandler({ ...free, exists: () => Promise.reject(new Error('away')) });
   assert.deepEqual(await failing(requestFor({ object: policy(DENY) })), { allowed: true, warnings: [] });
 });
 

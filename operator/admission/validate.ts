@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ChaperoneObject } from '#crds/v1alpha1/kinds.ts';
 import { validateManifest } from '#crds/v1alpha1/validate.ts';
+import { type ClaimLookup, claimProblems } from './claims.ts';
 import { type AdmissionRequest, ALLOWED, type Handler, memberOf, refusal } from './review.ts';
 
 export interface ReferenceLookup {
@@ -12,13 +13,16 @@ export interface ReferenceLookup {
 const MAX_PROBLEMS = 20;
 const MAX_WARNINGS = 10;
 
-export function validateHandler(lookup: ReferenceLookup): Handler {
+export function validateHandler(lookup: ReferenceLookup & ClaimLookup): Handler {
   return async (request) => {
     const { object } = request;
     if (object === null) return refusal(422, 'there is no object');
     if (isOnlyMetadata(request)) return ALLOWED;
     const result = validateManifest(object);
-    if (result.ok) return { allowed: true, warnings: await warningsOf(result.object, lookup) };
+    if (result.ok) {
+      const claims = await claimsOf(result.object, request, lookup);
+      return claims.length > 0 ? refusal(403, claims.join('\n')) : { allowed: true, warnings: await warningsOf(result.object, lookup) };
+    }
     const lines = result.problems.slice(0, MAX_PROBLEMS).map(({ path, message }) => `${path === '' ? '(root)' : path}: ${message}`);
     const more = result.problems.length - lines.length;
     return refusal(422, [...lines, ...(more > 0 ? [`and ${more} more`] : [])].join('\n'));
@@ -29,6 +33,12 @@ export function validateHandler(lookup: ReferenceLookup): Handler {
 function isOnlyMetadata({ operation, object, oldObject }: AdmissionRequest): boolean {
   if (operation !== 'UPDATE' || object === null || oldObject === null) return false;
   return memberOf(object, 'metadata')['deletionTimestamp'] !== undefined || isDeepStrictEqual(object['spec'], oldObject['spec']);
+}
+
+async function claimsOf(object: ChaperoneObject, { oldObject, user }: AdmissionRequest, lookup: ClaimLookup): Promise<string[]> {
+  if (object.kind !== 'ProtectedResource') return [];
+  const before = oldObject === null ? null : validateManifest(oldObject);
+  return claimProblems(object, before?.ok && before.object.kind === 'ProtectedResource' ? before.object : null, user, lookup);
 }
 
 async function warningsOf(object: ChaperoneObject, lookup: ReferenceLookup): Promise<string[]> {
