@@ -58,6 +58,7 @@ export async function admit({ config, kube, index, authority, log }: AdmitOption
     get caWritten() {
       return admission.caWritten;
     },
+    leave: () => admission.leave(),
     close: async (graceMs) => {
       await admission.close(graceMs);
       certificates.close();

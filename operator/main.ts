@@ -5,6 +5,7 @@ import { type Config, ConfigError, readConfig } from './config.ts';
 import { createReports, type SliceObject } from './controllers/reports.ts';
 import { startControllers } from './controllers/run.ts';
 import { startIndex } from './index/start.ts';
+import { pause } from './kube/backoff.ts';
 import { connect } from './kube/client.ts';
 import { createEvents } from './kube/events.ts';
 import { startLeader } from './kube/lease.ts';
@@ -20,6 +21,8 @@ import { startTelemetry } from './telemetry/server.ts';
 import { operatorVersion } from './telemetry/version.ts';
 
 const LEASE = 'chaperone-operator';
+/** After it is told to stop it answers on for so long: until then not every node may have heard that its Service has one endpoint less. */
+const LEAVE_MS = 5_000;
 /** Kubernetes gives thirty seconds. */
 const STOP_MS = 20_000;
 
@@ -118,6 +121,8 @@ async function start(config: Config, version: string, log: Log): Promise<(() => 
     () => admission.close(),
     async () => {
       notReady = ['shutting down'];
+      admission.leave();
+      if (config.kubeconfig === null) await pause(LEAVE_MS);
     },
   ];
 }

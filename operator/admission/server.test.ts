@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { request as httpsRequest } from 'node:https';
+import type { IncomingHttpHeaders } from 'node:http';
+import { Agent, request as httpsRequest } from 'node:https';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -126,6 +127,24 @@ test('what is no review is no yes', async () => {
   assert.deepEqual(await post(server, '/elsewhere', good), { status: 404 });
   assert.deepEqual(await post(server, '/__proto__', good), { status: 404 });
   assert.deepEqual(await post(server, '/guard', good, 'text/plain'), { status: 405 });
+});
+
+test('a connection outlives what the API server keeps idle; from leave() on each answer ends its own', async () => {
+  const server = await serve({});
+  const agent = new Agent({ keepAlive: true });
+  after(() => agent.destroy());
+  const headers = () =>
+    new Promise<IncomingHttpHeaders>((resolve, reject) => {
+      const options = { host: '127.0.0.1', port: server.port, path: '/guard', method: 'POST', ca: cas, agent };
+      const sent = httpsRequest({ ...options, headers: { 'content-type': 'application/json' } }, (response) => {
+        response.resume().on('end', () => resolve(response.headers));
+      });
+      sent.on('error', reject).end(good);
+    });
+  const idleSeconds = Number(/^timeout=(\d+)$/.exec(String((await headers())['keep-alive']))?.[1]);
+  assert.ok(idleSeconds > 90, `${idleSeconds} s`);
+  server.leave();
+  assert.equal((await headers()).connection, 'close');
 });
 
 test('a body has a limit', async () => {

@@ -29,6 +29,8 @@ export interface AdmissionServerOptions {
 
 export interface AdmissionServer {
   readonly port: number;
+  /** From now on each answer ends its connection, so that the API server goes to another replica. */
+  leave(): void;
   /** Answers what is under way, at the latest after `graceMs`. */
   close(graceMs?: number): Promise<void>;
 }
@@ -38,11 +40,14 @@ const MAX_BODY_BYTES = 8 * 1024 * 1024;
 const HANDLER_TIMEOUT_MS = 4000;
 /** Whoever reaches the port may open connections: those that say nothing must not keep the API server out for long. */
 const HANDSHAKE_TIMEOUT_MS = 5000;
+/** The API server lets go what is idle for 90 s. Were we the first, a request could meet a connection that just ends, and be refused for that. */
+const KEEP_ALIVE_MS = 100_000;
 const TELL_EVERY_MS = 10_000;
 
 /** Rejects where the port can't be had. */
 export async function serveAdmission(options: AdmissionServerOptions): Promise<AdmissionServer> {
   const { certificates } = options;
+  let leaving = false;
   const server = createServer(
     {
       ...contextOf(certificates),
@@ -51,8 +56,12 @@ export async function serveAdmission(options: AdmissionServerOptions): Promise<A
       headersTimeout: 5000,
       requestTimeout: 10_000,
     },
-    (request, response) => void answer(options, request, response),
+    (request, response) => {
+      if (leaving) response.setHeader('connection', 'close');
+      void answer(options, request, response);
+    },
   );
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
   server.maxConnections = 512;
   let failures = 0;
   let toldAt = Number.NEGATIVE_INFINITY;
@@ -70,6 +79,9 @@ export async function serveAdmission(options: AdmissionServerOptions): Promise<A
   await listen(server, options.port, options.host);
   return {
     port: (server.address() as AddressInfo).port,
+    leave: () => {
+      leaving = true;
+    },
     close: (graceMs = 5000) => {
       stopWatching();
       return new Promise((resolve) => {

@@ -82,6 +82,7 @@ export async function startAdmission(options: AdmissionOptions): Promise<Admissi
     get caWritten() {
       return written;
     },
+    leave: () => server.leave(),
     close: async (graceMs) => {
       closed = true;
       forget();
