@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { kubectlOf } from '#e2e/cluster/kubectl.ts';
+import { type Kubectl, kubectlOf } from '#e2e/cluster/kubectl.ts';
+import { waitFor } from '#e2e/cluster/ready.ts';
 import { podProblems } from '#operator/admission/pod-rules.ts';
 import { openStage, type Stage } from './admission-stage.ts';
 
@@ -151,6 +152,20 @@ test('nobody gets into the sidecar, by WebSocket or SPDY, by exec or attach', as
     }
   }
   assert.doesNotMatch(await exec('agent'), /chaperone.dev/);
+});
+
+test("who may create tokens of an agent's ServiceAccount gets none of the sidecar's audience; a kubelet is not asked", async () => {
+  await stage.kubectl(['-n', 'plain', 'create', 'serviceaccount', 'agent']);
+  const mint = (as: Kubectl, ...more: string[]) => saidOf(as(['-n', 'plain', 'create', 'token', 'agent', ...more]));
+  assert.match(await mint(stage.kubectl, '--audience=chaperone.dev'), /guard.token.chaperone.dev.*for the sidecar alone/s);
+  assert.match(await mint(stage.kubectl, '--audience=vault', '--audience=chaperone.dev'), /guard.token.chaperone.dev/);
+  assert.equal(await mint(stage.kubectl, '--audience=vault'), '');
+  assert.equal(await mint(stage.kubectl), '');
+  // What a node may have is for Kubernetes' own admission to say, which asks for the pod that a token is for.
+  await stage.kubectl(['create', 'clusterrole', 'mint', '--verb=create', '--resource=serviceaccounts/token']);
+  await stage.kubectl(['create', 'clusterrolebinding', 'mint', '--clusterrole=mint', '--group=system:nodes']);
+  const node = kubectlOf(await stage.plane.kubeconfigOf('system:node:one', ['system:nodes']));
+  await waitFor('the answer to a node', async () => /not bound to a pod/.test(await mint(node, '--audience=chaperone.dev')) || undefined);
 });
 
 test('certificates and CA are rotated under load, and no admission fails', async () => {

@@ -65,3 +65,18 @@ test('what is not a pod is not judged', async () => {
   assert.equal((await ask({ object: null })).allowed, false);
   assert.equal((await ask({ operation: 'UPDATE', object: plain })).allowed, false);
 });
+
+test("nobody but a kubelet gets a token of the sidecar's audience", async () => {
+  const tokens = { resource: { group: '', version: 'v1', resource: 'serviceaccounts' }, subResource: 'token' };
+  const mint = (spec: JsonObject, groups: readonly string[] = ['system:masters']) =>
+    guard(requestFor({ ...tokens, object: { spec }, user: { username: 'somebody', groups, extra: {} } }));
+  const refused = await mint({ audiences: ['vault', 'chaperone.dev'] });
+  assert.equal(refused.allowed, false);
+  assert.match(refused.message, /a token with the audience chaperone\.dev is for the sidecar alone/);
+  assert.equal((await mint({ audiences: 'chaperone.dev' })).allowed, false, 'what is no list');
+  assert.equal((await mint({ audiences: ['chaperone.dev'] }, ['system:nodes'])).allowed, true);
+  assert.equal((await mint({ audiences: ['vault'] })).allowed, true);
+  assert.equal((await mint({})).allowed, true, "the API server's own audience");
+  assert.equal((await guard(requestFor({ ...tokens, object: null }))).allowed, false);
+  assert.equal((await guard(requestFor({ ...tokens, subResource: '', object: plain }))).allowed, false, 'a ServiceAccount itself');
+});

@@ -1,5 +1,5 @@
-/** Keeps injected pods what they are, and people out of the sidecar's containers. */
-import { CONTAINERS, LABELS } from '#crds/control/names.ts';
+/** Keeps injected pods what they are, people out of the sidecar's containers, and its tokens with the kubelet. */
+import { AUDIENCE, CONTAINERS, LABELS } from '#crds/control/names.ts';
 import {
   type AdmissionAnswer,
   type AdmissionRequest,
@@ -11,6 +11,7 @@ import {
   refusal,
   textOf,
 } from './review.ts';
+import { NODES_GROUP } from './webhooks.ts';
 
 export interface PodProblemsContext {
   /** Of the request: a pod that is created names none of its own. */
@@ -37,6 +38,7 @@ export interface GuardOptions {
 export function guardHandler(options: GuardOptions): Handler {
   return async (request) => {
     const { object, oldObject, namespace } = request;
+    if (isTokenRequest(request)) return guardToken(request);
     if (request.resource.group !== '' || request.resource.resource !== 'pods')
       return refusal(422, `not a pod: ${request.resource.resource}`);
     switch (request.operation) {
@@ -57,6 +59,19 @@ export function guardHandler(options: GuardOptions): Handler {
         return request.operation satisfies never;
     }
   };
+}
+
+function isTokenRequest({ resource, subResource }: AdmissionRequest): boolean {
+  return resource.group === '' && resource.resource === 'serviceaccounts' && subResource === 'token';
+}
+
+/** The kubelet asks for the one that it mounts into the sidecar's container; nobody else has a use for one. */
+function guardToken({ object, operation, user }: AdmissionRequest): AdmissionAnswer {
+  if (operation !== 'CREATE' || object === null) return refusal(422, 'there is no request for a token');
+  if (user.groups.includes(NODES_GROUP)) return ALLOWED;
+  const audiences = memberOf(object, 'spec')['audiences'] ?? [];
+  if (Array.isArray(audiences) && !audiences.includes(AUDIENCE)) return ALLOWED;
+  return refusal(403, `a token with the audience ${AUDIENCE} is for the sidecar alone, and the kubelet asks for it: choose another audience`);
 }
 
 async function guardConnect(request: AdmissionRequest, options: GuardOptions): Promise<AdmissionAnswer> {

@@ -5,7 +5,7 @@
  * with us. Those for our own kinds are for every namespace, for a decision in any of them has to be stamped; without the operator nothing but
  * our own kinds can't be written.
  */
-import { ANNOTATIONS, CONTAINERS, INJECTION_VALUES, LABELS } from '#crds/control/names.ts';
+import { ANNOTATIONS, AUDIENCE, CONTAINERS, INJECTION_VALUES, LABELS } from '#crds/control/names.ts';
 import { GROUP, KINDS, VERSION } from '#crds/v1alpha1/kinds.ts';
 
 export const WEBHOOK_PATHS = ['/validate', '/mutate', '/guard', '/approvals', '/approvals/check'] as const;
@@ -49,6 +49,8 @@ export interface WebhookOptions {
 }
 
 const NAMESPACE_NAME = 'kubernetes.io/metadata.name';
+/** Of kubelets, as the API server knows them. The node authorizer gives each tokens of the pods on its node, and of no other. */
+export const NODES_GROUP = 'system:nodes';
 
 export function operatorUser({ namespace, serviceAccount }: WebhookOptions): string {
   return `system:serviceaccount:${namespace}:${serviceAccount}`;
@@ -141,6 +143,18 @@ export function webhooksOf(options: WebhookOptions): readonly Webhook[] {
           name: 'into-the-sidecar',
           expression: `!has(object.container) || object.container == '' || object.container.startsWith('${CONTAINERS.sidecar}')`,
         },
+      ],
+    },
+    {
+      // Who may create tokens of an agent's ServiceAccount could otherwise be its sidecar between a restart of that and its enrolment.
+      type: 'Validating',
+      name: 'guard.token.chaperone.dev',
+      path: '/guard',
+      rules: [{ ...pods(['CREATE']), resources: ['serviceaccounts/token'] }],
+      namespaceSelector: { matchExpressions: [elsewhere] },
+      matchConditions: [
+        { name: 'for-the-operator', expression: `has(object.spec.audiences) && '${AUDIENCE}' in object.spec.audiences` },
+        { name: 'not-a-kubelet', expression: `!('${NODES_GROUP}' in request.userInfo.groups)` },
       ],
     },
   ];
