@@ -1,6 +1,6 @@
 /** SidecarSlice: what one replica of the operator knows of the sidecars that are connected to it. The leader sums the slices. */
 import { DNS_LABEL, DNS_SUBDOMAIN } from './names.ts';
-import { integer, list, listByKey, object, optional, type Static, setOf, text } from './schema.ts';
+import { integer, list, object, optional, type Static, setOf, text } from './schema.ts';
 
 export const POD_UID = '^[0-9a-f-]{36}$';
 const version = (description: string) => text(description, { maxLength: 71, pattern: '^sha256:[0-9a-f]{64}$' });
@@ -46,7 +46,8 @@ export const sidecarSliceSpec = object(
       format: 'date-time',
     }),
     generation: integer('Grows with each change of `sidecars` of this replica.', { minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
-    sidecars: listByKey(['podUid'], sidecar, 'The sidecars that are connected to the replica.', { maxItems: MAX_SIDECARS_PER_SLICE }),
+    // As a whole: of a list by key, a server-side apply that takes away the last item leaves no list at all.
+    sidecars: list(sidecar, 'The sidecars that are connected to the replica.', { maxItems: MAX_SIDECARS_PER_SLICE }),
   },
   'What one replica of the operator knows of the sidecars that are connected to it. Written by the operator alone.',
 );

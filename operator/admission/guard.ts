@@ -71,7 +71,10 @@ function guardToken({ object, operation, user }: AdmissionRequest): AdmissionAns
   if (user.groups.includes(NODES_GROUP)) return ALLOWED;
   const audiences = memberOf(object, 'spec')['audiences'] ?? [];
   if (Array.isArray(audiences) && !audiences.includes(AUDIENCE)) return ALLOWED;
-  return refusal(403, `a token with the audience ${AUDIENCE} is for the sidecar alone, and the kubelet asks for it: choose another audience`);
+  return refusal(
+    403,
+    `a token with the audience ${AUDIENCE} is for the sidecar alone, and the kubelet asks for it: choose another audience`,
+  );
 }
 
 async function guardConnect(request: AdmissionRequest, options: GuardOptions): Promise<AdmissionAnswer> {
