@@ -1,6 +1,7 @@
 /** Joins the webhooks: their certificate, what the injector knows of a pod, and the rules that hold for it. */
 import { getServers } from 'node:dns';
 import { isIP } from 'node:net';
+import { isReachable } from '#crds/control/reachable.ts';
 import type { PodProblemsContext } from './admission/guard.ts';
 import { DEFAULT_RESOURCES, type InjectionContext, type InjectionSettings } from './admission/inject/context.ts';
 import { inject } from './admission/inject/inject.ts';
@@ -91,7 +92,9 @@ function contexts(config: Config, kube: KubeClient, index: Index, authority: Aut
     const snapshot = index.snapshots.current({ namespace, serviceAccount })?.snapshot;
     if (snapshot === undefined || settings === null) return null;
     const { metadata } = await kube.get<KubeObject>(NAMESPACES, { name: namespace });
-    const resources = snapshot.resources.map(({ namespace: of, name, address }) => ({ namespace: of, name, address }));
+    const resources = snapshot.resources
+      .filter((resource) => isReachable(resource, namespace))
+      .map(({ namespace: of, name, address }) => ({ namespace: of, name, address }));
     return { namespace: { name: namespace, labels: metadata.labels ?? {} }, resources, caBundle: authority.bundle, settings };
   };
 }

@@ -37,7 +37,14 @@ switch (role) {
 async function sidecar(policy: EgressPolicy, addresses: Record<string, string[]>): Promise<void> {
   const resources = Object.keys(addresses).map(
     (name) =>
-      ({ namespace: 'shop', name, protocol: 'HTTP', address: { host: name, port: 5432 }, aliases: [] }) as unknown as SnapshotResource,
+      ({
+        namespace: 'shop',
+        name,
+        protocol: 'HTTP',
+        address: { host: name, port: 5432 },
+        aliases: [],
+        policies: [],
+      }) as unknown as SnapshotResource,
   );
   const targets = new TargetTable({ resources: () => resources, addresses: async (host) => addresses[host] ?? [], now: Date.now });
   const egress = new Egress({ policy, log, onEgress: () => {}, isRefused: (ip) => ip.startsWith('127.'), now: Date.now });

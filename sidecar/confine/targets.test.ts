@@ -5,7 +5,7 @@ import { readSocketAddress } from './original-destination.ts';
 import { TargetTable } from './targets.ts';
 
 const resource = (name: string, host: string, port: number, aliases: SnapshotResource['aliases'] = []) =>
-  ({ namespace: 'shop', name, address: { host, port }, aliases }) as unknown as SnapshotResource;
+  ({ namespace: 'shop', name, address: { host, port }, aliases, policies: [] }) as unknown as SnapshotResource;
 
 function tableOf(resources: readonly SnapshotResource[], dns: Record<string, string[]>) {
   const state = { nowMs: 0, resources, dns };
@@ -78,4 +78,13 @@ test("the kernel's socket addresses, and nothing else", () => {
   assert.deepEqual(readSocketAddress(v6), { ip: '2001:db8::1', port: 9 });
   for (const bad of [Buffer.alloc(0), v4.subarray(0, 7), v6.subarray(0, 20), Buffer.from('0100000000000000', 'hex')])
     assert.equal(readSocketAddress(bad), null);
+});
+
+test('what no policy lets the workload ask for does not stand in the way of what one does', async () => {
+  const own = { ...resource('own', '10.0.0.1', 80), policies: [{}] } as unknown as SnapshotResource;
+  const strange = resource('strange', '10.0.0.1', 80);
+  assert.equal(await tableOf([strange, own], {}).named('10.0.0.1', 80), 'own');
+  assert.equal(await tableOf([own, strange, own], {}).named('10.0.0.1', 80), 'ambiguous');
+  assert.equal(await tableOf([strange, strange], {}).named('10.0.0.1', 80), 'ambiguous');
+  assert.equal(await tableOf([strange], {}).named('10.0.0.1', 80), 'strange');
 });

@@ -57,10 +57,12 @@ export class TargetTable {
     const found = this.#options
       .resources()
       .filter((resource) => placesOf(resource).some((at) => at.port === port && this.#isAt(at.host, resource.namespace, ip)));
-    const [first, ...others] = found;
+    // One that this workload may not ask for anyway, made by somebody elsewhere, does not stand in the way of its own.
+    const known = found.filter(({ policies }) => policies.length > 0);
+    const [first, ...others] = known.length > 0 ? known : found;
     if (first === undefined) return { type: 'none' };
     if (others.length === 0) return { type: 'resource', resource: first };
-    return { type: 'ambiguous', resources: found.map(({ namespace, name }) => ({ namespace, name })) };
+    return { type: 'ambiguous', resources: [first, ...others].map(({ namespace, name }) => ({ namespace, name })) };
   }
 
   #isAt(host: string, namespace: string, ip: string): boolean {

@@ -6,7 +6,8 @@ import { type ListenAddress, parseListen, parseListens, parseWorkload } from './
 import { FIRST_PORT, Listeners } from './listeners.ts';
 
 const quiet = { info() {}, warn() {}, error() {} };
-const resource = (name: string, namespace = 'shop') => ({ namespace, name, protocol: 'HTTP' }) as SnapshotResource;
+const resource = (name: string, namespace = 'shop', policies: readonly object[] = []) =>
+  ({ namespace, name, protocol: 'HTTP', policies }) as SnapshotResource;
 const listeners = (fixed: ReadonlyMap<string, ListenAddress> = new Map()) =>
   new Listeners({
     fixed,
@@ -85,6 +86,9 @@ test('in a pod: a squatted port is noticed, and taken when it is free; a resourc
   assert.equal(all.ready, true);
   assert.deepEqual(all.missing, ['shop/late']);
   assert.deepEqual([...all.addresses.keys()], ['shop/a']);
+  // What no policy lets the workload ask for was never meant for the pod.
+  await all.reconcile([resource('a'), resource('strange', 'ops'), resource('new', 'ops', [{}])]);
+  assert.deepEqual(all.missing, ['ops/new']);
   await all.close();
 });
 

@@ -1,3 +1,4 @@
+import { isReachable } from '#crds/control/reachable.ts';
 import type { SnapshotResource } from '#crds/policy/snapshot.ts';
 import { ListenError } from '../listener/errors.ts';
 import { type Listener, listen } from '../listener/listen.ts';
@@ -66,12 +67,13 @@ export class Listeners implements Entrances {
 
   async #reconcile(all: readonly SnapshotResource[]): Promise<void> {
     this.ready = false;
-    const { others = 'FreePort', log } = this.#options;
+    const { others = 'FreePort', log, workload } = this.#options;
     const unknown = others === 'FreePort' ? [] : all.filter((resource) => this.#fixedFor(resource, all) === undefined);
-    for (const key of unknown.map(keyOf)) {
+    const missing = unknown.filter((resource) => isReachable(resource, workload.namespace)).map(keyOf);
+    for (const key of missing) {
       if (!this.missing.includes(key)) log.warn({ resource: key }, 'this resource came after the pod: restart the pod to reach it');
     }
-    this.missing = unknown.map(keyOf);
+    this.missing = missing;
     const resources = all.filter((resource) => !unknown.includes(resource));
     const wanted = new Map(resources.map((resource) => [keyOf(resource), resource]));
     for (const [key, { listener }] of this.#open) {

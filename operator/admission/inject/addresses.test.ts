@@ -26,6 +26,16 @@ test('many hosts have an address each, and all are known again', () => {
   for (const ip of ['127.0.0.1', '10.0.1.1', '127.1.0.1']) assert.equal(isInjectedAddress(ip), false);
 });
 
+test("a resource on a port of the sidecar's own keeps no pod from its start", () => {
+  const at = (port: number) => ({ namespace: 'shop', name: `r${port}`, address: { host: 'api.example.com', port } });
+  const { listens, warnings } = addressesFor([at(15020), at(443), at(15001)], 'shop', 'cluster.local');
+  assert.deepEqual(
+    listens.map(({ key }) => key),
+    ['shop/r443'],
+  );
+  assert.match(warnings.join(), /shop\/r15001 has no address.*15001.*shop\/r15020 has no address/);
+});
+
 test('quantities', () => {
   const cases = {
     '100m': 0.1,

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { POD_PORTS } from '#crds/control/names.ts';
 import type { InjectedResource } from './context.ts';
 import type { HostAlias } from './pod.ts';
 
@@ -10,6 +11,8 @@ export interface Addresses {
   readonly warnings: readonly string[];
 }
 
+/** On every address of the pod: a second listener there would keep the sidecar from its readiness, and the pod from its start. */
+const RESERVED: readonly number[] = Object.values(POD_PORTS);
 /** 127.0.1.1 to 127.0.255.254. */
 const MOST_HOSTS = 255 * 254;
 
@@ -28,6 +31,10 @@ export function addressesFor(resources: readonly InjectedResource[], podNamespac
     const names = namesOf(host, resource.namespace, podNamespace, clusterDomain);
     const canonical = names[0] ?? host.toLowerCase();
     const other = taken.get(`${canonical}:${port}`);
+    if (RESERVED.includes(port)) {
+      warnings.push(`${keyOf(resource)} has no address in this pod: the sidecar itself listens on port ${port}`);
+      continue;
+    }
     if (other !== undefined || hosts.size >= MOST_HOSTS) {
       warnings.push(`${keyOf(resource)} has no address in this pod: ${other ?? 'too many resources'} is at ${host}:${port} already`);
       continue;
