@@ -5,6 +5,7 @@ import { foreignKubeconfig, foreignRegistry } from './config.ts';
 import { userKubeconfig } from './control-plane.ts';
 import { IMAGES } from './images.ts';
 import { helmOf, type Kubectl, kubectlOf } from './kubectl.ts';
+import { ctr } from './node.ts';
 import { signal, startAgain, stop } from './processes.ts';
 import type { S3 } from './s3.ts';
 
@@ -38,6 +39,8 @@ export interface OwnCluster {
   /** SIGKILL, without a word before. */
   kill(part: Part): Promise<void>;
   stop(part: Part): Promise<void>;
+  /** SIGKILL to the first process of a container, by the `containerID` of its status. The kubelet finds it ended. */
+  killContainer(containerId: string): Promise<void>;
   /** As it ran before. Does not wait until it serves. */
   start(part: Part): Promise<void>;
 }
@@ -62,6 +65,7 @@ export async function testCluster(): Promise<TestCluster> {
       await stop(dir, part);
     },
     stop: (part) => stop(dir, part),
+    killContainer: async (id) => void (await ctr(dir, ['tasks', 'kill', '--signal', 'SIGKILL', id.replace(/^containerd:\/\//, '')])),
     start: (part) => startAgain(dir, part),
   };
   return { ...toolsOf(cluster.kubeconfig), images: IMAGES, imagePullPolicy: 'Never', own };
