@@ -175,6 +175,7 @@ function target({ images, imagePullPolicy }: TestCluster) {
     readinessProbe: {
       exec: { command: ['psql', '-h', '/run/db', '-U', 'postgres', '-d', 'app', '-c', 'SELECT FROM work'] },
       periodSeconds: 1,
+      timeoutSeconds: 10,
     },
     // initdb wants a user that has a name.
     securityContext: { ...SECURITY, runAsUser: 65534, runAsGroup: 65534 },
@@ -217,6 +218,8 @@ function policies() {
     protocol: 'PostgreSQL',
     address: { host: `db.${FAILURE}.svc`, port: 5432 },
     tls: { mode: 'Disable' },
+    // Then no client is asked for a password.
+    agentToken: 'Ignore',
     postgresql: { database: 'app', users: [{ name: 'app', secretRef: { name: 'db-app' } }] },
   };
   return [of('ProtectedResource', 'db', resource), policy('load', ['public.work']), policy('extra', ['public.extra'])];
