@@ -1,7 +1,6 @@
 /** What the target saw, what the agents were told, and what the bucket holds: three accounts of the same statements. */
 import { openBucket } from '#cli/sessions/bucket.ts';
 import { eventsOf } from '#cli/sessions/events.ts';
-import { verify } from '#cli/sessions/testing.ts';
 import type { ActionEvent } from '#crds/record/event.ts';
 import { AGENTS, type Stage } from './failure-stage.ts';
 
@@ -59,8 +58,4 @@ export function missing({ served, answers }: Seen, verdicts: ReadonlyMap<string,
   const unjudged = served.filter((line) => markOf(line) !== null && !allows(markOf(line) ?? '')).map((line) => `served: ${line}`);
   const lost = answers.filter(({ mark, said }) => mark !== null && said === 'ok' && !allows(mark)).map(({ mark }) => `answered: ${mark}`);
   return [...unjudged, ...lost];
-}
-
-export function verifyBucket({ bucket, caFile }: Stage) {
-  return verify('unused', { bucket, authorities: [caFile] });
 }

@@ -5,9 +5,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { verify } from '#cli/sessions/testing.ts';
 import { waitFor } from '#e2e/cluster/ready.ts';
 import { apply, type Part, testCluster } from '#e2e/cluster/test-cluster.ts';
-import { type Answer, look, markOf, missing, type Seen, verdictsIn, verifyBucket } from './evidence.ts';
+import { type Answer, look, markOf, missing, type Seen, verdictsIn } from './evidence.ts';
 import { AGENTS, FAILURE, type PodObject, policy, type Stage, startStage } from './failure-stage.ts';
 import { NAMESPACE } from './install.ts';
 
@@ -275,4 +276,8 @@ async function watchesFresh(stage: Stage): Promise<void> {
     }
     return true;
   });
+}
+
+function verifyBucket({ bucket, caFile }: Stage) {
+  return verify('unused', { bucket, authorities: [caFile] });
 }
