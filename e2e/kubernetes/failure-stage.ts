@@ -98,7 +98,7 @@ export async function startStage(cluster: TestCluster, own: OwnCluster, ttlSecon
 
 /** Asks for ever: `one` with a connection for each statement, `long` with one for as long as it lasts. Every statement has a number, and every answer a time. */
 const LOAD = `
-export PGCONNECT_TIMEOUT=5 PGHOST=db.${FAILURE}.svc PGUSER=app PGDATABASE=app
+export PGCONNECT_TIMEOUT=30 PGHOST=db.${FAILURE}.svc PGUSER=app PGDATABASE=app
 one() {
   n=0
   while :; do

@@ -184,14 +184,14 @@ async function away(take: () => Promise<void>, give: () => Promise<void>): Promi
 const between = ({ answers }: Seen, from: number, until: number): readonly Answer[] =>
   answers.filter(({ atMs }) => atMs > from && atMs < until);
 
-/** Every answer in this time was the target's, and each second had some. */
+/** Every answer in this time was the target's, and there were some all the time, on a slow machine too. */
 function refusedNone(seen: Seen, from: number, until: number): void {
   const answers = between(seen, from, until);
   assert.deepEqual(
     answers.filter(({ said }) => said !== 'ok'),
     [],
   );
-  const atLeast = Math.floor((until - from) / 2000) * AGENTS.length;
+  const atLeast = Math.floor((until - from) / 5000) * AGENTS.length;
   assert.ok(answers.length >= atLeast, `${answers.length} answers in ${until - from} ms, fewer than ${atLeast}`);
 }
 
