@@ -87,7 +87,11 @@ test('in a pod: a squatted port is noticed, and taken when it is free; a resourc
   assert.deepEqual(all.missing, ['shop/late']);
   assert.deepEqual([...all.addresses.keys()], ['shop/a']);
   // What no policy lets the workload ask for was never meant for the pod.
-  await all.reconcile([resource('a'), resource('strange', 'ops'), resource('new', 'ops', [{}])]);
+  await all.reconcile([
+    resource('a'),
+    resource('strange', 'ops'),
+    resource('new', 'ops', [{ subjects: [{ serviceAccount: { namespace: 'shop', name: 'agent' } }] }]),
+  ]);
   assert.deepEqual(all.missing, ['ops/new']);
   await all.close();
 });
