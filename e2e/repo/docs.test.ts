@@ -96,6 +96,32 @@ test('docs/reasons.md lists every reason code, and no other', () => {
   assert.deepEqual(listed.toSorted(), REASON_CODES.toSorted());
 });
 
+test('docs/threat-model.md names attacks that are there, by their numbers', async () => {
+  const text = docs.get('docs/threat-model.md') ?? '';
+  const sections = text.split(/^## (?=4\.\d+ )/m).slice(1);
+  assert.deepEqual(
+    sections.map((section) => section.slice(0, section.indexOf(' '))),
+    Array.from({ length: 15 }, (_, i) => `4.${i + 1}`),
+  );
+  for (const section of sections) assert.deepEqual(await threatProblems(section), []);
+  assert.notDeepEqual(await threatProblems('4.99 New\n[a](../e2e/kubernetes/attacks/network.ts)'), []);
+});
+
+/** An attack has a test of its number in the file that is linked. */
+async function threatProblems(section: string): Promise<string[]> {
+  const number = section.slice(0, section.indexOf(' '));
+  const attacks = links(section).filter((target) => target.startsWith('../e2e/kubernetes/attacks/'));
+  const found = await Promise.all(
+    attacks.map(async (target) => {
+      const code = await readFile(join(ROOT, 'docs', target), 'utf8');
+      return new RegExp(`\\b(it|describe)\\(\\s*['"\`]${number.replace('.', '\\.')} `).test(code)
+        ? []
+        : [`${target} has no test named ${number}`];
+    }),
+  );
+  return found.flat();
+}
+
 test('what is wrong in a document is caught', async () => {
   const yaml = { path: 'x.md', line: 1, language: 'yaml' };
   assert.notDeepEqual(

@@ -107,6 +107,8 @@ export const TABLE: readonly Row[] = [
     node: EVERY_NODE,
   },
   { of: 'charts', tree: ['crds', 'operator/admission'], packages: ['yaml'], node: FILES },
+  // Tests in parts: one stage for all of them.
+  { of: 'e2e/kubernetes/attacks', tree: ['crds', 'e2e'], packages: [], node: [...EVERY_NODE, 'test'] },
   { of: 'bench', tree: ['crds', 'sidecar', 'operator', 'cli', 'e2e', 'dist'], packages: ['pg', 'yaml'], node: EVERY_NODE },
   { of: 'examples', tree: ['crds'], packages: ['pg'], node: EVERY_NODE },
 ];

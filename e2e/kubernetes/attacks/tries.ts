@@ -1,0 +1,59 @@
+/** What an attacker runs in a container: Python, as the tests' Debian has it and as an agent would. */
+
+/** Over TCP and UDP the port says which; ICMP has none. */
+export type Try = readonly [how: 'tcp' | 'udp' | 'icmp' | 'sctp' | 'raw', host: string, port: number];
+
+/**
+ * One line for each try: what the other side said, `silence`, or the name of the error. `outside` (stage.ts) answers `outside`, so this
+ * word and no other means that a packet got there and back. ARGV: JSON of Try[], and a word that the datagrams carry.
+ */
+export const TRY = `
+import errno, json, socket, sys
+def tried(how, host, port, word):
+    six = ':' in host
+    kind, proto = {'tcp': (socket.SOCK_STREAM, 0), 'udp': (socket.SOCK_DGRAM, 0), 'sctp': (socket.SOCK_STREAM, 132),
+        'icmp': (socket.SOCK_DGRAM, 58 if six else 1), 'raw': (socket.SOCK_RAW, 58 if six else 1)}[how]
+    try:
+        with socket.socket(socket.AF_INET6 if six else socket.AF_INET, kind, proto) as s:
+            s.settimeout(3)
+            if how in ('icmp', 'raw'):
+                s.sendto(bytes([128 if six else 8, 0, 0, 0, 0, 1, 0, 1]) + word.encode(), (host, 0))
+                return 'outside' if s.recv(999).endswith(word.encode()) else 'something else'
+            s.connect((host, port))
+            if how == 'udp': s.send(word.encode())
+            return s.recv(999).decode(errors='replace') or 'closed'
+    except TimeoutError: return 'silence'
+    except OSError as e: return errno.errorcode.get(e.errno, str(e))
+for how, host, port in json.loads(sys.argv[1]): print(tried(how, host, port, sys.argv[2]), flush=True)
+`;
+
+/** Answers whoever comes by TCP or UDP, and says on standard output what datagrams said. ARGV: ports. */
+export const OUTSIDE = `
+import socket, sys, threading
+def tcp(s):
+    while True:
+        c, _ = s.accept()
+        try: c.sendall(b'outside')
+        except OSError: pass
+        c.close()
+def udp(s):
+    while True:
+        data, who = s.recvfrom(999)
+        print('datagram', data.decode(errors='replace'), flush=True)
+        s.sendto(b'outside', who)
+def listen(kind, proto, port, serve):
+    try:
+        s = socket.socket(socket.AF_INET6, kind, proto)
+        s.setsockopt(41, socket.IPV6_V6ONLY, 0)
+    except OSError: s = socket.socket(socket.AF_INET, kind, proto)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(('::' if s.family == socket.AF_INET6 else '0.0.0.0', port))
+    if kind == socket.SOCK_STREAM: s.listen(1024)
+    threading.Thread(target=serve, args=(s,)).start()
+for port in map(int, sys.argv[1:]):
+    listen(socket.SOCK_STREAM, 0, port, tcp)
+    listen(socket.SOCK_DGRAM, 0, port, udp)
+    try: listen(socket.SOCK_STREAM, 132, port, tcp)
+    except OSError: pass
+print('ready', flush=True)
+`;
