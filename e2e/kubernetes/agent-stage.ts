@@ -81,7 +81,8 @@ async function newShop(cluster: TestCluster, password: string): Promise<void> {
   await kubectl(['-n', SHOP, 'create', 'rolebinding', 'leads', '--clusterrole=chaperone-approver', '--group=leads']);
   await apply(cluster, SHOP, policies());
   await kubectl(['-n', SHOP, 'rollout', 'status', 'deployment/shop-db', '--timeout=180s'], { timeoutMs: 200_000 });
-  await kubectl(['-n', SHOP, 'wait', '--for=condition=Ready', 'chaperone', '--all', '--timeout=60s']);
+  const all = ['protectedresource/shop-db', 'accesspolicy/shop-agents', 'maskingrule/customer-data', 'approvalgate/change-approval'];
+  await kubectl(['-n', SHOP, 'wait', '--for=condition=Ready', ...all, '--timeout=60s']);
 }
 
 async function newAgents(cluster: TestCluster, name: AgentNamespace): Promise<void> {

@@ -210,6 +210,20 @@ test('without the webhooks no opted-in pod starts, and nobody else is hindered',
   assert.equal(await create('shop', pod('found')), '');
 });
 
+test('configurations that somebody made anew have the CA again within seconds', async () => {
+  const { stdout } = await stage.kubectl(['get', 'validatingwebhookconfiguration,mutatingwebhookconfiguration', 'chaperone', '-o', 'json']);
+  const { items } = JSON.parse(stdout) as { items: { metadata: object; webhooks: { clientConfig: { caBundle?: string } }[] }[] };
+  for (const item of items) {
+    item.metadata = { name: 'chaperone' };
+    for (const { clientConfig } of item.webhooks) delete clientConfig.caBundle;
+  }
+  await stage.kubectl(['delete', 'validatingwebhookconfiguration,mutatingwebhookconfiguration', 'chaperone']);
+  await stage.kubectl(['create', '-f', '-'], { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items }) });
+  const begun = performance.now();
+  await waitFor('an admission', async () => (await create('shop', pod('again'))) === '' || undefined, 30_000);
+  assert.ok(performance.now() - begun < 15_000);
+});
+
 test('the configurations are what the API server takes as they are', async () => {
   const { stdout } = await stage.kubectl(['get', 'validatingwebhookconfiguration,mutatingwebhookconfiguration', 'chaperone', '-o', 'json']);
   const { items } = JSON.parse(stdout) as { items: { webhooks: { clientConfig: { caBundle?: string } }[] }[] };

@@ -1,8 +1,8 @@
 /** Joins the webhooks' routes, and keeps the CA in the two configurations. */
 import type { KubeClient } from '../kube/client.ts';
-import type { ResourceRef } from '../kube/resource.ts';
+import type { KubeObject, ResourceRef } from '../kube/resource.ts';
 import { checkHandler, stampHandler } from './approvals.ts';
-import { caPatch } from './configuration.ts';
+import { CONFIGURATION, caPatch } from './configuration.ts';
 import { type GuardOptions, guardHandler } from './guard.ts';
 import { clusterLookup } from './lookup.ts';
 import type { Handler } from './review.ts';
@@ -29,8 +29,8 @@ export interface Admission extends AdmissionServer {
   readonly caWritten: boolean;
 }
 
-/** Between two looks: somebody may have taken it out. */
-const AGAIN_MS = 10 * 60_000;
+/** Between two looks. Where somebody made the configurations anew, every opted-in pod is refused until the CA is in them again. */
+const AGAIN_MS = 5000;
 const RETRY_MS = 2000;
 
 export async function startAdmission(options: AdmissionOptions): Promise<Admission> {
@@ -54,29 +54,31 @@ export async function startAdmission(options: AdmissionOptions): Promise<Admissi
   });
 
   let written = false;
+  let told: string | null = null;
   let closed = false;
   let timer: NodeJS.Timeout | undefined;
   let writing = Promise.resolve();
-  const write = async () => {
+  const write = async (always: boolean) => {
     clearTimeout(timer);
     const { bundle } = certificates.current;
     try {
-      for (const type of ['Validating', 'Mutating'] as const) await applyCa(kube, type, options, bundle);
+      for (const type of ['Validating', 'Mutating'] as const) await applyCa(kube, type, options, bundle, always);
       written = true;
+      told = null;
     } catch (error: unknown) {
-      log.warn(
-        {},
-        `admission: the CA could not be written into the webhook configurations: ${error instanceof Error ? error.message : 'unknown'}`,
-      );
       written = false;
+      const why = error instanceof Error ? error.message : 'unknown';
+      // Somebody may have taken the configurations away for an hour.
+      if (why !== told) log.warn({}, `admission: the CA could not be written into the webhook configurations: ${why}`);
+      told = why;
     }
-    if (!closed) timer = setTimeout(next, written ? AGAIN_MS : RETRY_MS).unref();
+    if (!closed) timer = setTimeout(next, written ? AGAIN_MS : RETRY_MS, !written).unref();
   };
-  const next = () => {
-    writing = writing.then(write);
+  const next = (always: boolean) => {
+    writing = writing.then(() => write(always));
   };
-  next();
-  const forget = certificates.onChange(next);
+  next(true);
+  const forget = certificates.onChange(() => next(true));
   return {
     port: server.port,
     get caWritten() {
@@ -93,10 +95,28 @@ export async function startAdmission(options: AdmissionOptions): Promise<Admissi
   };
 }
 
-async function applyCa(kube: KubeClient, type: WebhookType, options: WebhookOptions, bundle: string): Promise<void> {
+async function applyCa(kube: KubeClient, type: WebhookType, options: WebhookOptions, bundle: string, always: boolean): Promise<void> {
+  const current = await kube.get<WebhookConfiguration>(configurationRef(type), { name: CONFIGURATION });
+  if (!always && (current.webhooks ?? []).every(({ clientConfig }) => trusts(clientConfig.caBundle ?? '', bundle))) return;
   const { metadata, ...rest } = caPatch(type, options, bundle) as { readonly metadata: { readonly name: string } };
   // The chart leaves the field to us; whoever else has put a CA there loses it.
   await kube.apply(configurationRef(type), { metadata, ...rest }, { fieldManager: 'chaperone-ca', force: true });
+}
+
+interface WebhookConfiguration extends KubeObject {
+  readonly webhooks?: readonly { readonly clientConfig: { readonly caBundle?: string } }[];
+}
+
+/** More is no harm: another replica may know the next CA already. */
+function trusts(caBundle: string, bundle: string): boolean {
+  const known = new Set(certificatesIn(Buffer.from(caBundle, 'base64').toString()));
+  return certificatesIn(bundle).every((certificate) => known.has(certificate));
+}
+
+function certificatesIn(pem: string): string[] {
+  return [...pem.matchAll(/-----BEGIN CERTIFICATE-----([^-]+)-----END CERTIFICATE-----/g)].map(([, base64 = '']) =>
+    base64.replace(/\s/g, ''),
+  );
 }
 
 function configurationRef(type: WebhookType): ResourceRef {
