@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createServer, type Socket } from 'node:net';
 import { after, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client, credentials } from '@grpc/grpc-js';
@@ -143,6 +144,24 @@ test('the stream alone keeps a policy alive; an operator that can not know wheth
     15_000,
   );
   await until('the board of the new operator', () => operator.board.get(pod.uid)?.acked === revoked.version);
+});
+
+test('a connection to what never answers is given up, and begun anew to the operator that is back', async (t) => {
+  const { operator, join } = await setup();
+  operator.source.set(testSnapshot(1));
+  const sidecar = await join(addPod(operator), { unreachedMs: 1000 });
+  await until('the snapshot', () => sidecar.policy.version !== 'none');
+  const { ports } = operator.servers;
+  await operator.servers.close();
+  // As with packets to a pod that is gone: there is no answer, and no end. This one's end is that of the test.
+  const silent = new Set<Socket>();
+  const hole = createServer((socket) => void silent.add(socket.on('error', () => {}))).listen(ports.control, '::');
+  t.after(() => silent.forEach((socket) => void socket.destroy()));
+  await until('a connection that hangs', () => silent.size > 0, 15_000);
+  hole.close();
+  const changed = operator.source.set(testSnapshot(2));
+  await operator.restart(ports);
+  await until('the policy of the operator that is back', () => sidecar.policy.version === changed.version, 15_000);
 });
 
 test('who may enrol: each refusal is told to the caller, in the log and in an Event on the pod', async () => {

@@ -202,6 +202,7 @@ export interface TestSidecarOptions {
   readonly sidecarVersion?: string;
   readonly capabilities?: readonly string[];
   readonly timeoutMs?: number;
+  readonly unreachedMs?: number;
   readonly token?: string;
 }
 
@@ -227,6 +228,7 @@ export async function startTestSidecar(operator: TestOperator, pod: Pod, options
         capabilities: CAPABILITIES,
         log: { info: note, warn: note, error: note },
         now: Date.now,
+        ...(options.unreachedMs === undefined ? {} : { unreachedMs: options.unreachedMs }),
         onRenewed: (identity) => renewals.push(identity),
       },
       signal,

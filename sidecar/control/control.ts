@@ -31,6 +31,8 @@ export interface ControlOptions
   readonly operator: OperatorAddress;
   readonly log: Log;
   readonly now: () => number;
+  /** How long no stream may be open before the connection is begun anew. */
+  readonly unreachedMs?: number;
   /** After each renewal: the recording key has a new certificate. */
   readonly onRenewed?: (identity: Identity) => void;
 }
@@ -94,17 +96,30 @@ function connected(options: ControlOptions, key: EnrolOptions['key'], first: Ide
   let ads: KeptStream | null = null;
   let renewing = false;
   let timer: NodeJS.Timeout | undefined;
+  let reachedAt = performance.now();
+
+  const replaceClient = () => {
+    const old = client;
+    client = clientOf(options, key, current);
+    for (const stream of streams) stream.use(client);
+    old.close();
+  };
+  const looking = setInterval(() => {
+    const since = performance.now() - reachedAt;
+    if (streams.some((stream) => stream.connected)) reachedAt = performance.now();
+    else if (since > (options.unreachedMs ?? UNREACHED_MS)) {
+      reachedAt = performance.now();
+      replaceClient();
+    }
+  }, 1000).unref();
 
   const renew = async () => {
     if (renewing || closing.signal.aborted) return;
     renewing = true;
     try {
       const next = await enrolUntil(options, key, current.caBundle, closing.signal);
-      const old = client;
       current = next;
-      client = clientOf(options, key, next);
-      for (const stream of streams) stream.use(client);
-      old.close();
+      replaceClient();
       log.info({ renewAt: new Date(next.renewAtMs).toISOString() }, 'the certificate was renewed');
       options.onRenewed?.(next);
       plan();
@@ -161,6 +176,7 @@ function connected(options: ControlOptions, key: EnrolOptions['key'], first: Ide
     close() {
       closing.abort();
       clearTimeout(timer);
+      clearInterval(looking);
       for (const stream of streams) stream.close();
       client.close();
     },
@@ -168,6 +184,8 @@ function connected(options: ControlOptions, key: EnrolOptions['key'], first: Ide
 }
 
 const MARGIN_MS = 5_000;
+/** A connection begun to a replica that is gone hangs until TCP gives up, which takes minutes; gRPC has no limit of its own. So it is begun anew. */
+const UNREACHED_MS = 10_000;
 
 function clientOf({ operator }: ControlOptions, { key }: EnrolOptions['key'], { caBundle, certificateChain }: Identity): Client {
   return controlClient(operator, { ca: caBundle, key, chain: certificateChain });
