@@ -1,6 +1,7 @@
 /** What the target saw, what the agents were told, and what the bucket holds: three accounts of the same statements. */
 import { openBucket } from '#cli/sessions/bucket.ts';
 import { eventsOf } from '#cli/sessions/events.ts';
+import type { StoredSession } from '#cli/sessions/stored.ts';
 import type { ActionEvent } from '#crds/record/event.ts';
 import { AGENTS, type Stage } from './failure-stage.ts';
 
@@ -38,22 +39,35 @@ function answerOf(line: string): readonly Answer[] {
 
 export const markOf = (text: string): string | null => MARK.exec(text)?.[0] ?? null;
 
+type Verdicts = ReadonlyMap<string, readonly ActionEvent[]>;
+/** What was read of a session once: the bucket never changes what it has, and by the end there are hundreds. */
+const read = new Map<string, { readonly segments: number; readonly verdicts: readonly (readonly [string, ActionEvent])[] }>();
+
 /** The verdicts on the load's statements that are in the bucket. */
-export async function verdictsIn(stage: Stage): Promise<ReadonlyMap<string, readonly ActionEvent[]>> {
+export async function verdictsIn(stage: Stage): Promise<Verdicts> {
   const { sessions } = await openBucket(stage.bucket);
-  const verdicts = new Map<string, ActionEvent[]>();
+  const all: (readonly [string, ActionEvent])[] = [];
   for (const session of sessions) {
-    for await (const event of eventsOf(session)) {
-      if (event.type !== 'action' || event.action.type !== 'sql') continue;
-      const mark = markOf(event.action.received);
-      if (mark !== null) verdicts.set(mark, [...(verdicts.get(mark) ?? []), event]);
-    }
+    const known = read.get(session.place.session);
+    const verdicts = known?.segments === session.segments.length ? known.verdicts : await verdictsOf(session);
+    read.set(session.place.session, { segments: session.segments.length, verdicts });
+    all.push(...verdicts);
+  }
+  const byMark = Map.groupBy(all, ([mark]) => mark);
+  return new Map([...byMark].map(([mark, pairs]) => [mark, pairs.map(([, event]) => event)]));
+}
+
+async function verdictsOf(session: StoredSession): Promise<(readonly [string, ActionEvent])[]> {
+  const verdicts: (readonly [string, ActionEvent])[] = [];
+  for await (const event of eventsOf(session)) {
+    const mark = event.type === 'action' && event.action.type === 'sql' ? markOf(event.action.received) : null;
+    if (mark !== null) verdicts.push([mark, event as ActionEvent]);
   }
   return verdicts;
 }
 
 /** Served without a verdict that allows it, or answered without a verdict in the bucket. */
-export function missing({ served, answers }: Seen, verdicts: ReadonlyMap<string, readonly ActionEvent[]>): readonly string[] {
+export function missing({ served, answers }: Seen, verdicts: Verdicts): readonly string[] {
   const allows = (mark: string) => (verdicts.get(mark) ?? []).some(({ decision }) => decision === 'Allow');
   const unjudged = served.filter((line) => markOf(line) !== null && !allows(markOf(line) ?? '')).map((line) => `served: ${line}`);
   const lost = answers.filter(({ mark, said }) => mark !== null && said === 'ok' && !allows(mark)).map(({ mark }) => `answered: ${mark}`);

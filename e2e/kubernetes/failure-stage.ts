@@ -105,7 +105,7 @@ one() {
     n=$((n + 1))
     if out=$(psql -XAtqc "INSERT INTO work VALUES ('$POD/one/$n')" 2>&1); then out=ok; fi
     echo "$EPOCHREALTIME $POD/one/$n \${out//$'\\n'/ }" >>/load/one
-    sleep 0.3
+    sleep 1
   done
 }
 long() {
