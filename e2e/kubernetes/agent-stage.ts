@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { waitFor } from '#e2e/cluster/ready.ts';
@@ -81,8 +82,25 @@ async function newShop(cluster: TestCluster, password: string): Promise<void> {
   await kubectl(['-n', SHOP, 'create', 'rolebinding', 'leads', '--clusterrole=chaperone-approver', '--group=leads']);
   await apply(cluster, SHOP, policies());
   await kubectl(['-n', SHOP, 'rollout', 'status', 'deployment/shop-db', '--timeout=180s'], { timeoutMs: 200_000 });
+  const { stdout: address } = await kubectl(['-n', SHOP, 'get', 'service', 'shop-db', '-o', 'jsonpath={.spec.clusterIP}']);
+  // kube-proxy has it a while after the Deployment says that it is available.
+  await waitFor('the target by its Service', () => answers(address, 5432));
   const all = ['protectedresource/shop-db', 'accesspolicy/shop-agents', 'maskingrule/customer-data', 'approvalgate/change-approval'];
   await kubectl(['-n', SHOP, 'wait', '--for=condition=Ready', ...all, '--timeout=60s']);
+}
+
+function answers(host: string, port: number): Promise<true | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port, timeout: 2000 });
+    const end = (answer: true | undefined) => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket
+      .once('connect', () => end(true))
+      .once('error', () => end(undefined))
+      .once('timeout', () => end(undefined));
+  });
 }
 
 async function newAgents(cluster: TestCluster, name: AgentNamespace): Promise<void> {

@@ -4,7 +4,6 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { DeleteObjectCommand, ListObjectVersionsCommand } from '@aws-sdk/client-s3';
 import { waitFor } from '#e2e/cluster/ready.ts';
 import { apply, testCluster } from '#e2e/cluster/test-cluster.ts';
@@ -85,20 +84,25 @@ describe('an agent in a cluster', { timeout: 1_200_000, skip: cluster.own === nu
     it('a policy that kubectl changes is enforced on the connection that is open, within a second', async (t) => {
       await startPod(stage, namespace, 'live', liveSession());
       await waitFor('the first rows', async () => /ok/.test(await kubectl('-n', namespace, 'logs', 'live', '-c', 'agent')) || undefined);
-      for (const action of ['Deny', 'Allow', 'Deny', 'Allow']) {
+      const logs = async () => answersIn(await kubectl('-n', namespace, 'logs', 'live', '-c', 'agent'));
+      const tookMs: number[] = [];
+      for (const action of ['Deny', 'Allow', 'Deny', 'Allow', 'Deny', 'Allow']) {
         const patch = JSON.stringify([{ op: 'replace', path: '/spec/rules/0/action', value: action }]);
         await kubectl('-n', SHOP, 'patch', 'accesspolicy', 'shop-agents', '--type', 'json', '-p', patch);
         const patched = Date.now();
         const verdict = action === 'Deny' ? 'denied' : 'ok';
-        await sleep(1500);
-        const lines = answersIn(await kubectl('-n', namespace, 'logs', 'live', '-c', 'agent'));
-        assert.equal(lines.at(-1)?.verdict, verdict);
+        const lines = await waitFor(`${action} on the live connection`, async () => {
+          const all = await logs();
+          return all.at(-1)?.verdict === verdict ? all : undefined;
+        });
         const changed = lines[lines.findLastIndex((line) => line.verdict !== verdict) + 1];
-        assert.ok(changed);
-        const tookMs = changed.at - patched;
-        t.diagnostic(`${action}: ${tookMs.toFixed(0)} ms after kubectl had returned`);
-        assert.ok(tookMs < 1000 + POLL_MS, `${action}: ${tookMs} ms`);
+        tookMs.push(Math.round((changed?.at ?? Number.NaN) - patched));
       }
+      t.diagnostic(`after kubectl had returned: ${tookMs.join(', ')} ms`);
+      // The median: a machine that is busy with something else may stop any process for a second.
+      const median = tookMs.toSorted((x, y) => x - y)[tookMs.length / 2] ?? Number.NaN;
+      assert.ok(median < 1000 + POLL_MS, `${tookMs.join(', ')} ms`);
+      assert.ok(Math.max(...tookMs) < 3000, `${tookMs.join(', ')} ms`);
       const all = await kubectl('-n', namespace, 'logs', 'live', '-c', 'agent');
       assert.doesNotMatch(all, /lost|closed|reset/, 'all of it was one connection');
     });

@@ -44,7 +44,10 @@ async function waitForCatalog(session: PgSession): Promise<void> {
   if (!session.needsNames || session.ended || session.ddlOpen || session.parts.catalog.current() !== null) return;
   try {
     await session.parts.catalog.ready();
-  } catch {
+  } catch (error: unknown) {
+    const { context, resource } = session.parts;
+    const why = error instanceof Error ? error.message : 'unknown';
+    context.log.warn({ resource: `${resource.namespace}/${resource.name}`, error: why }, 'the catalog of the target could not be read');
     // Without a catalog names are not resolved, and what needs them is refused.
   }
 }
