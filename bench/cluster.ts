@@ -1,6 +1,7 @@
 /**
  * `npm run e2e:cluster -- up && node bench/cluster.ts`: what Chaperone costs on a cluster where nothing happens. Prints tables of Markdown: memory and
- * CPU of the containers, and how long a pod takes to be Ready with and without a sidecar. Installs Chaperone and removes it; `--pods 15` for steadier numbers.
+ * CPU of the containers, and how long a pod takes to be Ready with and without a sidecar. Installs Chaperone and removes it, or takes the one
+ * that is there (`--installed`); `--pods 15` for steadier numbers.
  */
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -29,12 +30,12 @@ interface Usage {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { pods: { type: 'string', default: '7' } } });
+  const { values } = parseArgs({ options: { pods: { type: 'string', default: '7' }, installed: { type: 'boolean', default: false } } });
   const cluster = await testCluster();
   const kube = connect(cluster.kubeconfig);
   try {
-    await purge(cluster);
-    await installChaperone(cluster);
+    await purge(cluster, values.installed);
+    if (!values.installed) await installChaperone(cluster);
     await makeNamespaces(cluster);
     const seconds = await starts(kube, cluster, Number(values.pods));
     const [first, firstAt] = [await usage(cluster), performance.now()];
@@ -43,13 +44,13 @@ async function main(): Promise<void> {
     print(seconds, costs(first, last, (lastAt - firstAt) * 1e6));
   } finally {
     kube.close();
-    await purge(cluster);
+    await purge(cluster, values.installed);
   }
 }
 
-async function purge(cluster: TestCluster): Promise<void> {
+async function purge(cluster: TestCluster, stays: boolean): Promise<void> {
   await cluster.kubectl(['delete', 'namespace', WITH, WITHOUT, '--ignore-not-found'], { timeoutMs: 180_000 });
-  await purgeChaperone(cluster);
+  if (!stays) await purgeChaperone(cluster);
 }
 
 /** A resource that the agents may reach, so that their sidecars have a policy and a listener. */
@@ -63,7 +64,25 @@ async function makeNamespaces({ kubectl }: TestCluster): Promise<void> {
   const items = [
     { apiVersion: 'v1', kind: 'Namespace', metadata: { name: WITHOUT } },
     { apiVersion: 'v1', kind: 'Namespace', metadata: { name: WITH, labels: { 'chaperone.dev/injection': 'enabled' } } },
-    of('ProtectedResource', 'db', { protocol: 'PostgreSQL', address: { host: `db.${WITH}.svc`, port: 5432 }, tls: { mode: 'Disable' } }),
+    {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: 'db', namespace: WITH },
+      stringData: { username: 'app', password: 'never used' },
+    },
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'RoleBinding',
+      metadata: { name: 'chaperone-secret-reader', namespace: WITH },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'chaperone-secret-reader' },
+      subjects: [{ kind: 'ServiceAccount', name: 'chaperone-operator', namespace: NAMESPACE }],
+    },
+    of('ProtectedResource', 'db', {
+      protocol: 'PostgreSQL',
+      address: { host: `db.${WITH}.svc`, port: 5432 },
+      tls: { mode: 'Disable' },
+      postgresql: { database: 'app', users: [{ name: 'app', secretRef: { name: 'db' } }] },
+    }),
     of('AccessPolicy', 'agents', {
       targetRefs: [{ name: 'db' }],
       subjects: [{ serviceAccount: { namespace: WITH, name: 'default' } }],
