@@ -178,7 +178,7 @@ export async function startJob({ cluster }: Stage, namespace: AgentNamespace, na
 export async function endOfJob({ cluster: { kubectl } }: Stage, namespace: AgentNamespace, name: string): Promise<string> {
   const logs = () => kubectl(['-n', namespace, 'logs', `job/${name}`, '--all-containers', '--prefix']).then(({ stdout }) => stdout, String);
   const wait = ['wait', '--for=condition=Complete', `job/${name}`, '--timeout=90s'];
-  await kubectl(['-n', namespace, ...wait]).catch(async (error: unknown) => assert.fail(`${error}\n${await logs()}`));
+  await kubectl(['-n', namespace, ...wait]).catch(async (error: unknown) => assert.fail(`${String(error)}\n${await logs()}`));
   return (await kubectl(['-n', namespace, 'logs', `job/${name}`, '-c', 'agent'])).stdout;
 }
 

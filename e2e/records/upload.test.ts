@@ -59,9 +59,9 @@ describe('the recordings of a pod', () => {
     const [operator, peer, dir] = [await world.operator(bucket), newPeer(), world.temporary()];
     const sidecar = await startSidecar(world.authority, { dir, peer, ...of(operator, peer) });
     const said: string[] = [];
-    let recording = true;
+    const run = { recording: true };
     const load = async () => {
-      while (recording) {
+      while (run.recording) {
         const one = await sidecar.recordings.open(START, crypto.randomUUID());
         for (let i = 0; i < 10; i++) {
           said.push(`${one.session} ${one.permit(permitFor('x'), sql(`select ${i}`)).seq}`);
@@ -78,7 +78,7 @@ describe('the recordings of a pod', () => {
     signal(world.s3.dir, 's3', 'SIGCONT');
     assert.ok(during.waitingSegments > 0, 'nothing waited');
     await new Promise((resolve) => setTimeout(resolve, 1000));
-    recording = false;
+    run.recording = false;
     await Promise.all(loads);
     assert.equal(await ended(sidecar), true);
     const result = await verifyBucket(world, bucket);

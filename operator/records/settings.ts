@@ -66,7 +66,7 @@ function readCredentials(dir: string) {
   };
 }
 
-function optional<T extends object>(read: () => T): T | Record<never, never> {
+function optional<T extends object>(read: () => T): Partial<T> {
   try {
     return read();
   } catch {

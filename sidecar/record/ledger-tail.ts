@@ -29,9 +29,13 @@ export class LedgerTail {
     try {
       const left = (await file.stat()).size - this.#mark.bytes;
       let read: readonly ReadEntry[] = [];
-      for (let length = SLICE_BYTES; read.length === 0 && left > 0; length *= 4) {
-        read = this.#entries(await readRange(file, this.#mark.bytes, Math.min(left, length)));
-        if (length >= left) break;
+      // Further where one entry is longer than a slice.
+      for (
+        let length = Math.min(left, SLICE_BYTES), past = 0;
+        read.length === 0 && length > past;
+        past = length, length = Math.min(left, length * 4)
+      ) {
+        read = this.#entries(await readRange(file, this.#mark.bytes, length));
       }
       if (read.length > 0) await syncData(file.fd);
       return read;
