@@ -3,6 +3,8 @@
  * where Chaperone is not, which has to work.
  */
 import { after, before, describe } from 'node:test';
+import { attacksOnIdentity } from './identity.ts';
+import { attacksFromInside } from './inside.ts';
 import { attacksByPackets } from './network.ts';
 import { openStage, type Stage } from './stage.ts';
 
@@ -15,4 +17,6 @@ describe('attacks', { timeout: 1_800_000 }, () => {
   const stageOf = () => stage;
 
   attacksByPackets(stageOf);
+  attacksOnIdentity(stageOf);
+  attacksFromInside(stageOf);
 });
