@@ -3,6 +3,7 @@
  * where Chaperone is not, which has to work.
  */
 import { after, before, describe } from 'node:test';
+import { attacksByAdmission } from './admission.ts';
 import { attacksOnIdentity } from './identity.ts';
 import { attacksFromInside } from './inside.ts';
 import { attacksByPackets } from './network.ts';
@@ -19,4 +20,5 @@ describe('attacks', { timeout: 1_800_000 }, () => {
   attacksByPackets(stageOf);
   attacksOnIdentity(stageOf);
   attacksFromInside(stageOf);
+  attacksByAdmission(stageOf);
 });

@@ -1,10 +1,10 @@
-/** 4.2 to 4.4: from the agent's container, at what it shares with the sidecar: the pod's network, and nothing else. */
+/** 4.2 to 4.5: from the agent's container, at what it shares with the sidecar: the pod's network, and nothing else. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { waitFor } from '#e2e/cluster/ready.ts';
 import { apply } from '#e2e/cluster/test-cluster.ts';
 import { agentPod, MODES, PASSWORD, type Stage } from './stage.ts';
-import { LISTENERS } from './tries.ts';
+import { LISTENERS, SQUAT } from './tries.ts';
 
 /** Every file that can be read, but for the image's programs, and every environment and command line that is shown: those that hold the word. */
 const SEARCH = `
@@ -156,6 +156,40 @@ print(open('/proc/net/unix').read()); print(subprocess.run([sys.executable, '-c'
         const metrics = (await stageOf().run(mode, ['curl', '-s', 'http://127.0.0.1:15020/metrics'])).out;
         assert.ok(metrics.includes('# TYPE') && !metrics.includes(PASSWORD));
         assert.equal(await restarts(stageOf(), mode), 0);
+      });
+    }
+  });
+
+  describe("4.5 squatting on the sidecar's ports", () => {
+    it('4.5 control: where there is no sidecar all of them can be taken', async () => {
+      const { out } = await python('free', SQUAT, ['127.0.1.1', '5432', '127.0.0.1', '15001', '0.0.0.0', '15020']);
+      assert.deepEqual(out.match(/listening/g)?.length, 3, out);
+    });
+
+    for (const mode of MODES) {
+      it(`4.5 ${mode}: none can be taken or shared, and its other addresses gain nothing: clients still come to the sidecar`, async () => {
+        const own =
+          mode === 'explicit' ? ['127.0.1.1', '5432', '0.0.0.0', '5432'] : ['127.0.0.1', '15001', '::1', '15001', '0.0.0.0', '15001'];
+        const { out } = await python(mode, SQUAT, [
+          ...own,
+          '0.0.0.0',
+          '15020',
+          '::',
+          '15020',
+          '127.0.0.1',
+          '15020',
+          '127.0.0.2',
+          '5432',
+          '::1',
+          '5432',
+        ]);
+        const lines = out.trimEnd().split('\n');
+        for (const line of lines.slice(0, -2)) assert.match(line, /EADDRINUSE$/, line);
+        // Documented: it can listen there, and talk to itself.
+        for (const line of lines.slice(-2)) assert.match(line, /listening$/);
+        const { host } = stageOf();
+        const both = `${SQUAT}\nimport subprocess\nprint(subprocess.run(['psql', '-w', '-h', '${host}', '-U', 'app', '-d', 'shop', '-Atc', 'SELECT id FROM customers'], capture_output=True, text=True))`;
+        assert.match((await python(mode, both, ['127.0.0.2', '5432', '::1', '5432', '127.0.0.1', '5432'])).out, /stdout='1\\n'/);
       });
     }
   });

@@ -71,3 +71,19 @@ for family in filter(os.path.exists, ('/proc/net/tcp', '/proc/net/tcp6')):
         if state == '0A': found.append(f'{shown(address)} {int(port, 16)}')
 print('\\n'.join(sorted(found)), flush=True)
 `;
+
+/** Binds and listens at each address that is given, as a squatter does: `ADDRESS PORT listening|ERROR`. ARGV: ADDRESS PORT pairs. */
+export const SQUAT = `
+import errno, socket, sys
+held = []
+for host, port in zip(sys.argv[1::2], sys.argv[2::2]):
+    s = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET)
+    for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT): s.setsockopt(socket.SOL_SOCKET, option, 1)
+    try:
+        s.bind((host, int(port)))
+        s.listen()
+        held.append(s)
+        said = 'listening'
+    except OSError as e: said = errno.errorcode.get(e.errno, str(e))
+    print(host, port, said, flush=True)
+`;
