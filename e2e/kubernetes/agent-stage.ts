@@ -143,7 +143,8 @@ function policies(): unknown[] {
 
 export function resource(name: string, host: string) {
   const postgresql = { database: 'shop', users: [{ name: 'app', secretRef: { name: 'shop-db-app' } }] };
-  const spec = { protocol: 'PostgreSQL', address: { host, port: 5432 }, tls: { mode: 'Disable' }, postgresql };
+  const recording = { results: 'Sample', sampleRows: 5 };
+  const spec = { protocol: 'PostgreSQL', address: { host, port: 5432 }, tls: { mode: 'Disable' }, postgresql, recording };
   return { apiVersion: 'chaperone.dev/v1alpha1', kind: 'ProtectedResource', metadata: { name }, spec };
 }
 
