@@ -200,7 +200,7 @@ describe('an agent in a cluster', { timeout: 1_200_000, skip: cluster.own === nu
   async function areLocked(): Promise<void> {
     const { client, name } = stage.bucket;
     const { Versions = [] } = await client.send(new ListObjectVersionsCommand({ Bucket: name, Prefix: 'recordings/' }));
-    const segment = Versions.find(({ Key }) => Key?.includes('/sessions/') ?? false) ?? Versions.at(-1);
+    const segment = Versions.find(({ Key }) => Key?.startsWith('recordings/date='));
     assert.ok(segment?.Key !== undefined && segment.VersionId !== undefined);
     const deletion = new DeleteObjectCommand({ Bucket: name, Key: segment.Key, VersionId: segment.VersionId });
     await assert.rejects(client.send(deletion), /AccessDenied|Access Denied|locked|retention/i);
