@@ -2,12 +2,13 @@
  * Writes what is generated for charts/: the CRDs of chaperone-crds, the webhooks' configurations, both READMEs from the comments of values.yaml, and Argo CD's settings in examples/gitops.
  * With `--check` it writes nothing, names what has drifted, and fails.
  */
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { PORTS } from '#crds/control/names.ts';
 import { generatedFiles as crdFiles } from '#crds/generate.ts';
+import { driftOf, type GeneratedFiles, tellDrift, writeGenerated } from '#crds/generated.ts';
 import { GROUP, KINDS } from '#crds/v1alpha1/kinds.ts';
 import { serviceClientConfig, webhookConfiguration } from '#operator/admission/configuration.ts';
 import type { WebhookType } from '#operator/admission/webhooks.ts';
@@ -20,7 +21,7 @@ const WEBHOOK_TYPES = ['Validating', 'Mutating'] as const satisfies readonly Web
 const MARKER = '<!-- values -->';
 
 /** Path from the root of the repository to content. */
-export function generatedFiles(root: string): ReadonlyMap<string, string> {
+export function generatedFiles(root: string): GeneratedFiles {
   const crds = [...crdFiles()]
     .filter(([path]) => path.startsWith('crds/manifests/'))
     .map(([path, text]) => [path.replace('crds/manifests', TEMPLATES), template(text)] as const);
@@ -95,33 +96,12 @@ function readme(root: string, chart: string): string {
 
 /** What is on disk and not what it should be, in words; empty where there is no drift. */
 export function drift(root: string): readonly string[] {
-  const files = generatedFiles(root);
-  const changed = [...files].filter(([path, content]) => read(join(root, path)) !== content).map(([path]) => `${path} is out of date`);
-  const stray = readdirSync(join(root, TEMPLATES))
-    .map((name) => `${TEMPLATES}/${name}`)
-    .filter((path) => !files.has(path))
-    .map((path) => `${path} is not generated`);
-  return [...changed, ...stray];
-}
-
-function read(path: string): string | null {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return null;
-  }
+  return driftOf(root, generatedFiles(root), TEMPLATES);
 }
 
 function main(check: boolean): number {
-  if (check) {
-    const problems = drift(ROOT);
-    for (const problem of problems) console.error(`${problem}: run \`npm run generate\``);
-    return problems.length === 0 ? 0 : 1;
-  }
-  for (const [path, content] of generatedFiles(ROOT)) {
-    writeFileSync(join(ROOT, path), content);
-    console.log(`wrote ${path}`);
-  }
+  if (check) return tellDrift(drift(ROOT));
+  writeGenerated(ROOT, generatedFiles(ROOT));
   return 0;
 }
 

@@ -26,6 +26,7 @@ const EVERY_NODE = builtinModules.filter((name) => !name.startsWith('_'));
 export const TABLE: readonly Row[] = [
   { of: 'crds', tree: [], packages: ['typebox', '@bufbuild/cel', 're2js', '@bufbuild/protobuf'], node: [] },
   { of: 'crds/generate.ts', tree: ['crds'], packages: ['yaml'], node: FILES },
+  { of: 'crds/generated.ts', tree: [], packages: [], node: FILES },
   { of: 'crds/generate-proto.ts', tree: [], packages: [], node: [...FILES, 'child_process', 'module'] },
 
   { of: 'sidecar/pipeline.ts', tree: [...CONTRACT, 'sidecar/permit.ts'], packages: [], node: ['net', 'stream'] },
