@@ -93,6 +93,7 @@ async function start(config: Config, version: string, log: Log): Promise<(() => 
     leads: () => leader.leads,
     pods: () => [...index.pods.all()].length,
     compiled: () => index.snapshots.compiled,
+    proofs: () => index.freshness.proofs,
     queue: () => controllers.queue,
   });
   const telemetry = await startTelemetry({

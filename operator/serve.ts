@@ -82,7 +82,7 @@ export async function serve({ config, kube, index, secrets, events, leads, log, 
     },
     control: {
       snapshots: index.snapshots,
-      fresh: index.fresh,
+      freshness: index.freshness,
       board,
       handlers: { ...handlers, ...records?.handlers, secrets: createSecretsHandler(index.snapshots, secrets) },
       events: podEvents,

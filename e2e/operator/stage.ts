@@ -8,6 +8,7 @@ import { type ControlPlane, startControlPlane } from '#e2e/cluster/control-plane
 import { kubectlOf } from '#e2e/cluster/kubectl.ts';
 import { createBindings } from '#operator/distribute/bindings.ts';
 import { createAckBoard } from '#operator/distribute/board.ts';
+import type { ControlOptions } from '#operator/distribute/control.ts';
 import type { PodObject } from '#operator/distribute/enrol-judge.ts';
 import { startControlServers } from '#operator/distribute/servers.ts';
 import { startSlicePublisher } from '#operator/distribute/slices.ts';
@@ -37,7 +38,7 @@ export interface Stage {
   /** As its own kubeconfig where given: by whom the token is minted. */
   token(pod: Pod, options?: { readonly audience?: string; readonly bound?: boolean; readonly as?: string }): Promise<string>;
   podStatus(pod: Pod, status: { readonly phase?: string; readonly containerId?: string; readonly restarts?: number }): Promise<void>;
-  replica(name: string, snapshots: SnapshotSource): Promise<Replica>;
+  replica(name: string, snapshots: SnapshotSource, over?: Partial<Omit<ControlOptions, 'peers'>>): Promise<Replica>;
   stop(): Promise<void>;
 }
 
@@ -122,7 +123,7 @@ export async function startStage(): Promise<Stage> {
       const args = ['-n', pod.namespace, 'create', 'token', pod.serviceAccount, `--audience=${audience}`, ...(bound ? binding : [])];
       return (await run(args)).stdout.trim();
     },
-    async replica(name, snapshots) {
+    async replica(name, snapshots, over = {}) {
       const authority = await loadOrCreateAuthority(secretStore(kube, NAMESPACE, 'chaperone-ca'), Date.now());
       const serving = await createServingCertificate({ authority, names: ['localhost'], now: Date.now, onError: () => {} });
       const bindings = createBindings(kube, NAMESPACE, Date.now);
@@ -144,7 +145,17 @@ export async function startStage(): Promise<Stage> {
           log,
           now: Date.now,
         },
-        control: { snapshots, fresh: () => true, board, handlers: {}, events: podEvents, log, now: Date.now, reviewMs: 200 },
+        control: {
+          snapshots,
+          freshness: { prove: async () => true, revisions: () => '' },
+          board,
+          handlers: {},
+          events: podEvents,
+          log,
+          now: Date.now,
+          reviewMs: 200,
+          ...over,
+        },
         pods,
         host: '127.0.0.1',
         ports: { enrolment: 0, control: 0 },

@@ -7,8 +7,8 @@ export interface TcpProxy {
   readonly accepted: number;
   /** Ends all connections; new ones are refused until `mend`. */
   cut(): void;
-  /** Connections stay, and carry nothing any more: what a firewall does that forgot them. New ones are silent too, until `mend`. */
-  freeze(): void;
+  /** Connections stay, and carry nothing any more: what a firewall does that forgot them. New ones are silent too, until `mend`, unless it is said. */
+  freeze(what?: 'what is open'): void;
   mend(): void;
   close(): Promise<void>;
 }
@@ -16,6 +16,7 @@ export interface TcpProxy {
 /** Stands between a client and a real server, so that a test can break the line. */
 export async function startTcpProxy(to: URL): Promise<TcpProxy> {
   const sockets = new Set<Socket>();
+  const frozen = new Set<Socket>();
   let state: 'open' | 'cut' | 'frozen' = 'open';
   let accepted = 0;
   const server = createServer((client) => {
@@ -31,11 +32,12 @@ export async function startTcpProxy(to: URL): Promise<TcpProxy> {
     ] as const) {
       sockets.add(from);
       from.on('data', (chunk: Buffer) => {
-        if (state === 'open') into.write(chunk);
+        if (state === 'open' && !frozen.has(from)) into.write(chunk);
       });
       from.on('error', () => into.destroy());
       from.on('close', () => {
         sockets.delete(from);
+        frozen.delete(from);
         into.destroy();
       });
     }
@@ -54,12 +56,14 @@ export async function startTcpProxy(to: URL): Promise<TcpProxy> {
       state = 'cut';
       endAll();
     },
-    freeze: () => {
-      state = 'frozen';
+    freeze: (what) => {
+      if (what === undefined) state = 'frozen';
+      else for (const socket of sockets) frozen.add(socket);
     },
     mend: () => {
       // What was frozen has lost bytes: it can't go on.
       if (state === 'frozen') endAll();
+      for (const socket of frozen) socket.destroy();
       state = 'open';
     },
     close: async () => {

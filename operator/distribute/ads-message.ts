@@ -1,4 +1,7 @@
-/** The responses that ADS sends. One Buffer for each version, shared by all streams: the nonce is made of the version, since a stream has only one response open. */
+/**
+ * The responses that ADS sends. One Buffer for each version (and how far this replica had come), shared by all streams: the nonce is made of the
+ * version, since a stream has only one response open.
+ */
 import { create, toBinary } from '@bufbuild/protobuf';
 import { AnySchema } from '@bufbuild/protobuf/wkt';
 import { TYPE_URL } from '#crds/control/names.ts';
@@ -14,34 +17,43 @@ export interface Response {
   readonly bytes: Buffer;
 }
 
-const snapshots = new WeakMap<CurrentSnapshot, Response>();
-const heartbeats = new WeakMap<CurrentSnapshot, Response>();
+interface Known {
+  readonly revisions: string;
+  readonly response: Response;
+}
 
-/** The resource `NAMESPACE/SERVICEACCOUNT` with its snapshot. */
-export function snapshotResponse(name: string, current: CurrentSnapshot): Response {
-  return remembered(snapshots, current, () => {
+const snapshots = new WeakMap<CurrentSnapshot, Known>();
+const heartbeats = new WeakMap<CurrentSnapshot, Known>();
+
+/** The resource `NAMESPACE/SERVICEACCOUNT` with its snapshot. `revisions`: what this replica knew when `current` was asked for. */
+export function snapshotResponse(name: string, current: CurrentSnapshot, revisions: string): Response {
+  return remembered(snapshots, current, revisions, () => {
     const { version, json } = current;
     const value = toBinary(PolicySnapshotSchema, create(PolicySnapshotSchema, { name, version, canonicalJson: json }));
-    return response(version, version, create(ResourceSchema, { name, version, resource: create(AnySchema, { typeUrl: TYPE_URL, value }) }));
+    const resource = create(ResourceSchema, { name, version, resource: create(AnySchema, { typeUrl: TYPE_URL, value }) });
+    return response(version, version, resource, revisions);
   });
 }
 
 /** The same without the snapshot: what the sidecar has is still what holds (xDS: a heartbeat of a resource with a TTL). */
-export function heartbeatResponse(name: string, current: CurrentSnapshot): Response {
+export function heartbeatResponse(name: string, current: CurrentSnapshot, revisions: string): Response {
   const { version } = current;
-  return remembered(heartbeats, current, () => response(version, `heartbeat ${version}`, create(ResourceSchema, { name, version })));
+  return remembered(heartbeats, current, revisions, () =>
+    response(version, `heartbeat ${version}`, create(ResourceSchema, { name, version }), revisions),
+  );
 }
 
-function remembered(known: WeakMap<CurrentSnapshot, Response>, current: CurrentSnapshot, make: () => Response): Response {
+function remembered(known: WeakMap<CurrentSnapshot, Known>, current: CurrentSnapshot, revisions: string, make: () => Response): Response {
   const found = known.get(current);
-  if (found !== undefined) return found;
+  if (found?.revisions === revisions) return found.response;
   const made = make();
-  known.set(current, made);
+  known.set(current, { revisions, response: made });
   return made;
 }
 
-function response(version: string, nonce: string, resource: Resource): Response {
+function response(version: string, nonce: string, resource: Resource, revisions: string): Response {
   const any = create(AnySchema, { typeUrl: RESOURCE_TYPE_URL, value: toBinary(ResourceSchema, resource) });
-  const message = create(DiscoveryResponseSchema, { versionInfo: version, typeUrl: TYPE_URL, nonce, resources: [any] });
+  const controlPlane = { identifier: revisions };
+  const message = create(DiscoveryResponseSchema, { versionInfo: version, typeUrl: TYPE_URL, nonce, resources: [any], controlPlane });
   return { version, nonce, bytes: Buffer.from(toBinary(DiscoveryResponseSchema, message)) };
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate as soon } from 'node:timers/promises';
 import { create } from '@bufbuild/protobuf';
 import { status } from '@grpc/grpc-js';
 import { TYPE_URL } from '#crds/control/names.ts';
@@ -12,11 +13,11 @@ function setup() {
   const sent: Buffer[] = [];
   const ended: CallError[] = [];
   const heard: string[] = [];
-  const state = { current: currentOf(testSnapshot(1)), fresh: true };
+  const state = { current: currentOf(testSnapshot(1)), proof: Promise.resolve(true), revisions: '' };
   const stream = createAdsStream({
     name: 'shop/agent',
     current: () => state.current,
-    fresh: () => state.fresh,
+    freshness: { prove: () => state.proof, revisions: () => state.revisions },
     send: (bytes) => sent.push(bytes),
     end: (error) => ended.push(error),
     ackTimeoutMs: 50,
@@ -37,9 +38,10 @@ function setup() {
   return { sent, ended, heard, state, stream, say };
 }
 
-test('a slow reader has one response under way, then the newest, and the same bytes go to all', () => {
+test('a slow reader has one response under way, then the newest, and the same bytes go to all', async () => {
   const { sent, state, stream, say, heard } = setup();
   say({});
+  await soon();
   for (let generation = 2; generation < 50; generation++) {
     state.current = currentOf(testSnapshot(generation));
     stream.update();
@@ -57,15 +59,17 @@ test('a slow reader has one response under way, then the newest, and the same by
   const other = setup();
   other.state.current = state.current;
   other.say({});
+  await soon();
   assert.equal(other.sent[0], sent[1]);
   stream.close();
   other.stream.close();
 });
 
-test('what was refused is not sent again; a heartbeat that was refused brings the snapshot', () => {
+test('what was refused is not sent again; a heartbeat that was refused brings the snapshot', async () => {
   const { sent, state, stream, say, heard } = setup();
   const { version } = state.current;
   say({});
+  await soon();
   say({ responseNonce: version }, 'OlderGeneration\nback from 3 to 1');
   stream.update();
   stream.heartbeat();
@@ -81,17 +85,44 @@ test('what was refused is not sent again; a heartbeat that was refused brings th
   stream.close();
 });
 
-test('who has the current version hears at once that it holds; while this replica can not know, nobody hears anything', () => {
+test('who has the current version hears at once that it holds, with how far this replica has come', async () => {
   const { sent, state, stream, say } = setup();
-  state.fresh = false;
+  state.revisions = 'revisions AccessPolicy=7';
   say({ versionInfo: state.current.version });
-  stream.heartbeat();
-  stream.update();
-  assert.equal(sent.length, 0);
-  state.fresh = true;
-  stream.heartbeat();
+  await soon();
+  assert.equal(sent.length, 1);
   assert.ok((sent[0]?.length ?? 1e9) < 500);
+  assert.ok(sent[0]?.includes('revisions AccessPolicy=7'));
+  state.revisions = 'revisions AccessPolicy=8';
+  say({ responseNonce: `heartbeat ${state.current.version}` });
+  stream.heartbeat();
+  assert.ok(sent[1]?.includes('revisions AccessPolicy=8'));
   stream.close();
+});
+
+test('before this replica has proven that it is not behind nobody hears anything, and where it can not the stream ends', async () => {
+  const { sent, ended, state, stream, say } = setup();
+  let end: (proven: boolean) => void = () => {};
+  state.proof = new Promise((resolve) => {
+    end = resolve;
+  });
+  say({});
+  stream.update();
+  stream.heartbeat();
+  await soon();
+  assert.equal(sent.length, 0);
+  end(true);
+  await soon();
+  assert.equal(sent.length, 1);
+  stream.close();
+
+  const behind = setup();
+  behind.state.proof = Promise.resolve(false);
+  behind.say({});
+  await soon();
+  behind.stream.update();
+  assert.deepEqual([behind.sent.length, behind.ended[0]?.code, ended.length], [0, status.UNAVAILABLE, 0]);
+  behind.stream.close();
 });
 
 test('another workload, another type, and silence end the stream', async () => {

@@ -7,14 +7,16 @@ import { TYPE_URL } from '#crds/control/names.ts';
 import type { DiscoveryRequest } from '#crds/gen/envoy/service/discovery/v3/discovery_pb.js';
 import { heartbeatResponse, type Response, snapshotResponse } from './ads-message.ts';
 import { CallError } from './rpc.ts';
-import type { CurrentSnapshot } from './sources.ts';
+import type { CurrentSnapshot, Freshness } from './sources.ts';
+
+export const BEHIND = "this replica can't tell whether its policy is the cluster's";
 
 export interface AdsStreamOptions {
   /** `NAMESPACE/SERVICEACCOUNT` of the caller: the only resource that it may have. */
   readonly name: string;
   readonly current: () => CurrentSnapshot | null;
-  /** False while this replica can't tell whether what it has is still true: then nothing is sent that would keep a policy alive. */
-  readonly fresh: () => boolean;
+  /** A replica that is behind would restore what was revoked: nothing is sent before it has proven, since the sidecar came, that it is not. */
+  readonly freshness: Freshness;
   readonly send: (bytes: Buffer) => void;
   readonly end: (error: CallError) => void;
   readonly ackTimeoutMs: number;
@@ -28,13 +30,15 @@ export interface AdsStream {
   receive(request: DiscoveryRequest): void;
   /** Sends the newest snapshot where the sidecar does not have it. */
   update(): void;
-  /** Says that what the sidecar has still holds. */
+  /** Says that what the sidecar has still holds, which has just been proven. */
   heartbeat(): void;
   close(): void;
 }
 
 export function createAdsStream(options: AdsStreamOptions): AdsStream {
   let subscribed = false;
+  let proven = false;
+  let closed = false;
   let open: Response | null = null;
   /** What the sidecar enforces, as it says. */
   let has: string | null = null;
@@ -48,12 +52,26 @@ export function createAdsStream(options: AdsStreamOptions): AdsStream {
     timer = setTimeout(() => options.end(new CallError(status.DEADLINE_EXCEEDED, 'no ACK in time')), options.ackTimeoutMs).unref();
     options.send(response.bytes);
   };
-  const next = () => (subscribed && open === null && options.fresh() ? options.current() : null);
+  const next = () => (proven && !closed && open === null ? options.current() : null);
 
   const update = () => {
     const current = next();
     if (current === null || current.version === has || current.version === refused) return;
-    send(snapshotResponse(options.name, current));
+    send(snapshotResponse(options.name, current, options.freshness.revisions()));
+  };
+  /** Says that what the sidecar has still holds. */
+  const confirm = (current: CurrentSnapshot) => send(heartbeatResponse(options.name, current, options.freshness.revisions()));
+
+  const first = async () => {
+    const fresh = await options.freshness.prove();
+    if (closed) return;
+    // Another replica may be better off.
+    if (!fresh) return options.end(new CallError(status.UNAVAILABLE, BEHIND));
+    proven = true;
+    const current = next();
+    // What it has is confirmed at once: the time without an operator counted against its TTL.
+    if (current !== null && current.version === has) confirm(current);
+    else update();
   };
 
   const subscribe = (request: DiscoveryRequest) => {
@@ -67,10 +85,7 @@ export function createAdsStream(options: AdsStreamOptions): AdsStream {
     has = /^sha256:[0-9a-f]{64}$/.test(request.versionInfo) ? request.versionInfo : null;
     const build = request.node?.userAgentVersionType;
     options.onSubscribed(build?.case === 'userAgentVersion' && build.value !== '' ? build.value.slice(0, 64) : 'unknown', has);
-    const current = next();
-    // What it has is confirmed at once: the time without an operator counted against its TTL.
-    if (current !== null && current.version === has) send(heartbeatResponse(options.name, current));
-    else update();
+    void first();
   };
 
   return {
@@ -98,9 +113,12 @@ export function createAdsStream(options: AdsStreamOptions): AdsStream {
     heartbeat() {
       const current = next();
       if (current === null) return;
-      if (current.version === has) send(heartbeatResponse(options.name, current));
+      if (current.version === has) confirm(current);
       else update();
     },
-    close: () => clearTimeout(timer),
+    close() {
+      closed = true;
+      clearTimeout(timer);
+    },
   };
 }

@@ -13,13 +13,13 @@ import {
   Sidecar,
 } from '#crds/gen/chaperone/v1/sidecar_pb.js';
 import { AggregatedDiscoveryService } from '#crds/gen/envoy/service/discovery/v3/ads_pb.js';
-import { type AdsStream, createAdsStream } from './ads-stream.ts';
+import { type AdsStream, BEHIND, createAdsStream } from './ads-stream.ts';
 import type { AckBoardWriter } from './board.ts';
 import type { SidecarPeer } from './peer.ts';
 import type { Caller, Peers } from './peers.ts';
 import { createRateLimiter, type RateLimit } from './rate.ts';
 import { type Call, CallError, peerCertificateOf, type Sink, serializer, serveDuplex, serveStream, serveUnary } from './rpc.ts';
-import type { Log, PodEvents, SnapshotSource } from './sources.ts';
+import type { Freshness, Log, PodEvents, SnapshotSource } from './sources.ts';
 import { createStreams, type OpenStream } from './streams.ts';
 
 /** What the other parts of the operator answer. A part that is not there answers UNIMPLEMENTED. An error that is no CallError says nothing but INTERNAL. */
@@ -38,8 +38,8 @@ export interface ControlHandlers {
 export interface ControlOptions {
   readonly peers: Peers;
   readonly snapshots: SnapshotSource;
-  /** Whether what this replica knows of the cluster is up to date. */
-  readonly fresh: () => boolean;
+  /** Whether what this replica knows of the cluster is up to date: without that it gives out neither policy nor credentials. */
+  readonly freshness: Freshness;
   readonly board: AckBoardWriter;
   readonly handlers: ControlHandlers;
   readonly events: PodEvents;
@@ -62,6 +62,7 @@ export interface ControlServices {
 }
 
 const HEARTBEAT_MS = 30_000;
+const LEAVE_MS = 30_000;
 const REVIEW_MS = 15_000;
 const ACK_TIMEOUT_MS = 30_000;
 const RATE: RateLimit = { perSecond: 20, burst: 200 };
@@ -118,6 +119,7 @@ export function addControlServices(server: Server, options: ControlOptions): Con
   serveStream(server, Sidecar.method.watchSecrets, async (_request, sink, call) => {
     if (handlers.secrets === undefined) throw new CallError(status.UNIMPLEMENTED, 'no Secrets here');
     const caller = await callerOf(call);
+    if (!(await options.freshness.prove())) throw new CallError(status.UNAVAILABLE, BEHIND);
     open(others.secrets, caller, sink);
     handlers.secrets(caller.peer, sink);
   });
@@ -155,9 +157,18 @@ export function addControlServices(server: Server, options: ControlOptions): Con
       if (caller.peer.namespace === namespace && caller.peer.serviceAccount === serviceAccount) stream.update();
     }
   });
-  const heartbeat = setInterval(() => {
-    for (const entry of ads.all()) entry.ads.heartbeat();
-  }, options.heartbeatMs ?? HEARTBEAT_MS);
+  const heartbeatMs = options.heartbeatMs ?? HEARTBEAT_MS;
+  let provenAt = performance.now();
+  const beat = async () => {
+    if (ads.size === 0 || (await options.freshness.prove())) {
+      provenAt = performance.now();
+      for (const entry of ads.all()) entry.ads.heartbeat();
+    } else if (performance.now() - provenAt > Math.max(LEAVE_MS, 3 * heartbeatMs)) {
+      // Changes may not reach them here: another replica may be better off.
+      ads.endAll(new CallError(status.UNAVAILABLE, BEHIND));
+    }
+  };
+  const heartbeat = setInterval(() => void beat(), heartbeatMs);
   const review = setInterval(() => {
     for (const streams of [ads, others.secrets, others.approvals]) void streams.review(peers);
   }, options.reviewMs ?? REVIEW_MS);
@@ -191,7 +202,7 @@ function adsEntry(options: ControlOptions, caller: Caller, sink: Sink<Buffer>): 
   const ads = createAdsStream({
     name: `${namespace}/${serviceAccount}`,
     current: () => snapshots.current({ namespace, serviceAccount }),
-    fresh: options.fresh,
+    freshness: options.freshness,
     send: (bytes) => sink.send(bytes),
     end: (error) => sink.end(error),
     ackTimeoutMs: options.ackTimeoutMs ?? ACK_TIMEOUT_MS,

@@ -78,6 +78,27 @@ test('an older generation is refused by the sidecar, the operator hears why, and
   await until('the next', () => operator.board.get(pod.uid)?.acked === next.version && operator.board.get(pod.uid)?.refused === null);
 });
 
+test('a replica that knows less of any kind than the last one did is not believed, with a policy or with a heartbeat; one of before says nothing of it', async () => {
+  const { operator, join } = await setup({ heartbeatMs: 50 });
+  operator.revisions = 'revisions AccessPolicy=1000 ProtectedResource=900';
+  const newest = operator.source.set(testSnapshot(1));
+  const sidecar = await join(addPod(operator), { ttlMs: 1500 });
+  await until('the snapshot', () => sidecar.policy.version === newest.version);
+  // As numbers: 999 is less than 1000.
+  operator.revisions = 'revisions AccessPolicy=999 ProtectedResource=5000';
+  operator.source.set({ ...testSnapshot(1), sources: [], resources: [] });
+  await until('the refusal', () => sidecar.logs.some((line) => line.includes('knows less than another did')));
+  operator.source.set(testSnapshot(1));
+  await until('stale', () => sidecar.policy.stale);
+  assert.equal(sidecar.policy.version, newest.version);
+  assert.deepEqual(operator.events, []);
+  operator.revisions = 'revisions AccessPolicy=1000 ProtectedResource=5000';
+  await until('confirmed again', () => !sidecar.policy.stale);
+  operator.revisions = '';
+  const older = operator.source.set(testSnapshot(2));
+  await until('the policy of an operator that tells no revisions', () => sidecar.policy.version === older.version);
+});
+
 test('garbage from the operator changes nothing: another workload, a wrong hash, no JSON, a closed schema', async () => {
   const { operator, join } = await setup();
   const good = operator.source.set(testSnapshot(1));

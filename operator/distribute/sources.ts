@@ -19,6 +19,14 @@ export interface SnapshotSource {
   onChange(listener: (workload: Workload) => void): () => void;
 }
 
+/** Whether what this replica knows is what the cluster has. */
+export interface Freshness {
+  /** True: all that the cluster held when this was called is known here. */
+  prove(): Promise<boolean>;
+  /** Up to where: `#crds/control/revisions`. */
+  revisions(): string;
+}
+
 /** The injected pods that exist now. */
 export interface Pods {
   get(uid: string): Pod | undefined;

@@ -14,6 +14,7 @@ export interface Streams<S extends OpenStream> {
   /** True where it was still the pod's. */
   remove(stream: S): boolean;
   all(): IterableIterator<S>;
+  readonly size: number;
   /** Ends those that are no longer good. */
   review(peers: Peers): Promise<void>;
   endAll(error: CallError): void;
@@ -32,6 +33,9 @@ export function createStreams<S extends OpenStream>(): Streams<S> {
       return streams.get(podUid) === stream && streams.delete(podUid);
     },
     all: () => streams.values(),
+    get size() {
+      return streams.size;
+    },
     async review(peers) {
       for (const stream of [...streams.values()]) {
         if (!(await peers.stillGood(stream.caller)))

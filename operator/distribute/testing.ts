@@ -34,6 +34,7 @@ export interface TestOperator {
   /** Of enrolment: null answers 'not good', an error 'the API server is away'. */
   review: (token: string) => ReviewedToken | null;
   fresh: boolean;
+  revisions: string;
   restart(ports?: ControlServers['ports']): Promise<void>;
   close(): Promise<void>;
 }
@@ -100,7 +101,16 @@ export async function startTestOperator(over: Partial<ControlOptions> = {}, cert
         now: Date.now,
         certificateMs,
       },
-      control: { snapshots: source, fresh: () => operator.fresh, board, handlers: {}, events: podEvents, log, now: Date.now, ...over },
+      control: {
+        snapshots: source,
+        freshness: { prove: async () => operator.fresh, revisions: () => operator.revisions },
+        board,
+        handlers: {},
+        events: podEvents,
+        log,
+        now: Date.now,
+        ...over,
+      },
       pods,
       host: '127.0.0.1',
       ports,
@@ -115,6 +125,7 @@ export async function startTestOperator(over: Partial<ControlOptions> = {}, cert
     logs,
     source,
     fresh: true,
+    revisions: '',
     review: reviewToken,
     servers: null as never as ControlServers,
     async restart(ports = { enrolment: 0, control: 0 }) {

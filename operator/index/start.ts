@@ -6,6 +6,7 @@ import type { KubeClient } from '#operator/kube/client.ts';
 import { ofKind, PODS } from '#operator/kube/resources.ts';
 import { collection } from '#operator/kube/source.ts';
 import { startWatch, type Watch, type WatchLog, type WatchState, type WatchTimes } from '#operator/kube/watch.ts';
+import { type Copy, createFreshness, type Freshness, type FreshnessTimes } from './freshness.ts';
 import { createPodIndex, type InjectedPod, type PodIndex, type PodObject, prunePod } from './pods.ts';
 import { createSnapshots, type Snapshots, workloadKey } from './snapshots.ts';
 import { createWorldIndex, indexKey, type RawObject, type WorldIndex } from './world.ts';
@@ -19,20 +20,21 @@ export interface Index {
   /** All four kinds and the pods have been listed. */
   readonly synced: Promise<void>;
   states(): readonly WatchState[];
-  /** Whether what is known of the four kinds is what the cluster has now, as far as can be told. */
-  fresh(): boolean;
+  /** Whether what is known of the four kinds is what the cluster has. */
+  readonly freshness: Freshness;
   /** `Kind/namespace/name` of what changed; `policy`: not only its status or metadata. */
   onObject(listener: (key: string, policy: boolean) => void): () => void;
   onPod(listener: (pod: InjectedPod | undefined) => void): () => void;
   stop(): Promise<void>;
 }
 
-export function startIndex(kube: KubeClient, log: WatchLog, times: Partial<WatchTimes> = {}): Index {
+export function startIndex(kube: KubeClient, log: WatchLog, times: Partial<WatchTimes & FreshnessTimes> = {}): Index {
   const objects = createWorldIndex();
   const pods = createPodIndex();
   const onObject = new Set<(key: string, policy: boolean) => void>();
   const onPod = new Set<(pod: InjectedPod | undefined) => void>();
   const watches: { readonly state: () => WatchState; readonly synced: Promise<void>; stop(): Promise<void> }[] = [];
+  const copies: Copy[] = [];
   const kinds = Object.keys(KINDS) as Kind[];
 
   const known = () => watches.length > kinds.length && watches.slice(0, kinds.length).every((watch) => watch.state().synced);
@@ -60,6 +62,7 @@ export function startIndex(kube: KubeClient, log: WatchLog, times: Partial<Watch
       times,
     });
     watches.push(watch);
+    copies.push({ kind, watch, list: (signal) => kube.list(ofKind(kind), { metadataOnly: true, signal }) });
   }
   watches.push(
     startWatch<PodObject>({
@@ -83,7 +86,7 @@ export function startIndex(kube: KubeClient, log: WatchLog, times: Partial<Watch
     world,
     synced,
     states: () => watches.map((watch) => watch.state()),
-    fresh: () => known() && watches.slice(0, kinds.length).every((watch) => isFresh(watch.state())),
+    freshness: createFreshness({ copies, log, times }),
     onObject: (listener) => subscribe(onObject, listener),
     onPod: (listener) => subscribe(onPod, listener),
     stop: async () => {
@@ -91,11 +94,6 @@ export function startIndex(kube: KubeClient, log: WatchLog, times: Partial<Watch
       await Promise.all(watches.map((watch) => watch.stop()));
     },
   };
-}
-
-/** A line that broke this moment is mended soon; one that is silent for longer than a bookmark takes may be dead. */
-function isFresh({ connected, lastEventAgeMs }: WatchState): boolean {
-  return lastEventAgeMs < (connected ? 150_000 : 30_000);
 }
 
 function typeOf(kind: Kind) {

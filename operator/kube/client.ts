@@ -15,6 +15,8 @@ export interface ListOptions {
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
   readonly signal?: AbortSignal;
+  /** Only the metadata of the objects: what is enough to compare. */
+  readonly metadataOnly?: boolean;
 }
 
 export interface KubeList<T> {
@@ -100,6 +102,7 @@ export function connect(kubeconfig: string | null): KubeClient {
 }
 
 const PAGE = 500;
+const METADATA_ONLY = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1';
 
 export function clientOn(transport: Transport): KubeClient {
   const { server, send } = transport;
@@ -128,6 +131,7 @@ export function clientOn(transport: Transport): KubeClient {
           method: 'GET',
           path: `${pathOf(ref, inNamespace(options))}?${query.toString()}`,
           ...(options.signal === undefined ? {} : { signal: options.signal }),
+          ...(options.metadataOnly === true ? { accept: METADATA_ONLY } : {}),
         })) as { metadata?: { resourceVersion?: string; continue?: string }; items?: T[] };
         items.push(...(page.items ?? []));
         next = page.metadata?.continue ?? '';

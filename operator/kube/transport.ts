@@ -15,6 +15,8 @@ export interface Call {
   readonly body?: unknown;
   /** `application/json` where absent. */
   readonly contentType?: string;
+  /** `application/json` where absent. */
+  readonly accept?: string;
   readonly signal?: AbortSignal;
 }
 
@@ -53,7 +55,7 @@ export function createTransport(config: KubeConfig): Transport {
   const kept = { keepAlive: true, keepAliveMsecs: KEEP_ALIVE_MS, scheduling: 'lifo' } as const;
   const agent = plain ? new PlainAgent(kept) : new Agent(kept);
 
-  const optionsOf = async ({ method, path, contentType }: Call, body: Buffer | undefined): Promise<RequestOptions> => {
+  const optionsOf = async ({ method, path, contentType, accept }: Call, body: Buffer | undefined): Promise<RequestOptions> => {
     const options: RequestOptions = {};
     await config.applyToHTTPSOptions(options);
     return {
@@ -66,7 +68,7 @@ export function createTransport(config: KubeConfig): Transport {
       method,
       headers: {
         ...options.headers,
-        accept: 'application/json',
+        accept: accept ?? 'application/json',
         'user-agent': 'chaperone',
         // Said by hand: without it Node sends the body of a DELETE with no length, and the server takes it for the next request.
         ...(body === undefined ? {} : { 'content-type': contentType ?? 'application/json', 'content-length': body.length }),

@@ -45,6 +45,12 @@ export interface Watch<T> {
   get(key: string): T | undefined;
   values(): IterableIterator<T>;
   state(): WatchState;
+  /** All changes up to this resourceVersion are in the copy; null before the first list. */
+  readonly reached: string | null;
+  /** Called after each word of the server's, when it is in the copy. Returns the way to stop. */
+  onProgress(listener: () => void): () => void;
+  /** The connection is given up and everything listed again: somebody has found that the copy is behind. */
+  relist(): void;
   /** Resolves when the first list is in; also when it was stopped before. */
   readonly synced: Promise<void>;
   stop(): Promise<void>;
@@ -89,6 +95,9 @@ class RunningWatch<T extends KubeObject> implements Watch<T> {
   #triedAt = performance.now();
   #listedAt = Number.NEGATIVE_INFINITY;
   #resourceVersion: string | null = null;
+  #reached: string | null = null;
+  #cut: AbortController | null = null;
+  readonly #progress = new Set<() => void>();
   #restarts = 0;
   #relists = 0;
   #handlerErrors = 0;
@@ -131,6 +140,20 @@ class RunningWatch<T extends KubeObject> implements Watch<T> {
     };
   }
 
+  get reached(): string | null {
+    return this.#reached;
+  }
+
+  onProgress(listener: () => void): () => void {
+    this.#progress.add(listener);
+    return () => this.#progress.delete(listener);
+  }
+
+  relist(): void {
+    this.#resourceVersion = null;
+    this.#cut?.abort('relist');
+  }
+
   async stop(): Promise<void> {
     this.#stop.abort();
     await this.#running;
@@ -156,6 +179,7 @@ class RunningWatch<T extends KubeObject> implements Watch<T> {
   async #once(): Promise<void> {
     this.#triedAt = performance.now();
     const cut = new AbortController();
+    this.#cut = cut;
     const signal = AbortSignal.any([this.#stop.signal, cut.signal]);
     if (performance.now() - this.#listedAt >= this.#times.relistMs) this.#resourceVersion = null;
     const relist = setTimeout(() => cut.abort('relist'), this.#times.relistMs);
@@ -164,12 +188,17 @@ class RunningWatch<T extends KubeObject> implements Watch<T> {
       const { items, resourceVersion, events } = await this.#options.source.start(this.#resourceVersion, signal);
       this.#resourceVersion = resourceVersion;
       this.#connected = true;
-      if (items !== null) this.#replace(items);
+      if (items !== null) {
+        this.#replace(items);
+        this.#reached = resourceVersion;
+      }
       this.#heard();
+      this.#tellProgress();
       for await (const event of events) {
         this.#heard();
         this.#failures = 0;
         this.#apply(event);
+        this.#tellProgress();
       }
     } catch (error: unknown) {
       if (cut.signal.reason === 'silent') throw new KubeError('Unavailable', `watch of ${this.name}: silent for too long`);
@@ -220,7 +249,13 @@ class RunningWatch<T extends KubeObject> implements Watch<T> {
   }
 
   #sawVersion({ metadata }: KubeObject): void {
-    if (this.#resourceVersion !== null && metadata.resourceVersion !== undefined) this.#resourceVersion = metadata.resourceVersion;
+    if (this.#resourceVersion === null || metadata.resourceVersion === undefined) return;
+    this.#resourceVersion = metadata.resourceVersion;
+    this.#reached = metadata.resourceVersion;
+  }
+
+  #tellProgress(): void {
+    for (const listener of [...this.#progress]) listener();
   }
 
   /** A list is the whole truth: what it does not have is gone. */

@@ -19,7 +19,7 @@ export function alive(watches: readonly WatchState[]): Health {
 }
 
 /**
- * Ready with what was known last, while the API server is away: sidecars that come back get the last good policy. Not ready where only we are cut off
+ * Ready while the API server is away: that is so for all replicas, and sidecars keep the policy that they have. Not ready where only we are cut off
  * from a part of it.
  */
 export function ready(watches: readonly WatchState[], notYet: readonly string[]): Health {

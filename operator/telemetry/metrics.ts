@@ -9,6 +9,7 @@ export interface MetricsSources {
   /** Injected pods that are known. */
   readonly pods: () => number;
   readonly compiled: () => number;
+  readonly proofs: () => { readonly held: number; readonly failed: number };
   readonly queue: () => { readonly depth: number; readonly failures: number };
 }
 
@@ -64,6 +65,18 @@ export function createMetrics(sources: MetricsSources): Metrics {
   gauge('queue_depth', 'Objects whose status waits to be looked at.', () => sources.queue().depth);
   counter('reconcile_failures_total', 'Reconciliations that failed and are tried again.', () => sources.queue().failures);
   counter('snapshots_compiled_total', 'Snapshots that were compiled.', sources.compiled);
+  new Counter({
+    name: `${PREFIX}freshness_proofs_total`,
+    help: 'Comparisons of what this replica knows with what the cluster has.',
+    registers,
+    labelNames: ['result'],
+    collect() {
+      this.reset();
+      const { held, failed } = sources.proofs();
+      this.inc({ result: 'held' }, held);
+      this.inc({ result: 'failed' }, failed);
+    },
+  });
   ofWatches('last_event_age_seconds', 'Since the API server last said anything on the watch; the largest of the resource.', (states) =>
     Math.max(...states.map(({ lastEventAgeMs }) => lastEventAgeMs / 1000)),
   );

@@ -48,6 +48,7 @@ test('telemetry over HTTP', async () => {
     leads: () => true,
     pods: () => 7,
     compiled: () => 3,
+    proofs: () => ({ held: 7, failed: 2 }),
     queue: () => ({ depth: 1, failures: 2 }),
   });
   const server = await startTelemetry({
@@ -73,6 +74,7 @@ test('telemetry over HTTP', async () => {
       'chaperone_operator_leader 1',
       'chaperone_operator_injected_pods 7',
       'chaperone_operator_reconcile_failures_total 2',
+      'chaperone_operator_freshness_proofs_total{result="failed"} 2',
       'chaperone_operator_watch_last_event_age_seconds{resource="secrets"} 5',
       'chaperone_operator_watch_connected{resource="secrets"} 1',
       'chaperone_operator_watch_objects{resource="pods"} 3',

@@ -3,6 +3,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { Client, ClientDuplexStream } from '@grpc/grpc-js';
 import { TYPE_URL } from '#crds/control/names.ts';
+import { goneBack, type Revisions } from '#crds/control/revisions.ts';
 import { AggregatedDiscoveryService } from '#crds/gen/envoy/service/discovery/v3/ads_pb.js';
 import type { DiscoveryRequestSchema, DiscoveryResponse } from '#crds/gen/envoy/service/discovery/v3/discovery_pb.js';
 import type { Log } from '../pipeline.ts';
@@ -47,9 +48,19 @@ export function createAds(options: AdsOptions): KeptStream {
   } as const;
   const inForce = () => (target.version === 'none' ? '' : target.version);
   let last: Promise<unknown> = Promise.resolve();
+  /** How far the operator had come that was last believed. */
+  let seen: Revisions = new Map();
 
   const answer = async (response: DiscoveryResponse, call: AdsCall): Promise<void> => {
-    const problems = await take(target, readAdsResponse(response, name), log);
+    const read = readAdsResponse(response, name);
+    const behind = read.type === 'malformed' ? [] : goneBack(seen, read.revisions);
+    if (behind.length > 0) {
+      log.error({ kinds: behind }, 'this replica of the operator knows less than another did: its policy is not taken');
+      // No answer: there is nothing wrong with the policy. The next stream is another replica's, or this one's when it has caught up.
+      return call.cancel();
+    }
+    const problems = await take(target, read, log);
+    if (problems.length === 0 && read.type !== 'malformed') seen = new Map([...seen, ...read.revisions]);
     const errorDetail = problems.length === 0 ? {} : { errorDetail: { code: FAILED_PRECONDITION, message: problems.join('\n') } };
     call.write({ typeUrl: TYPE_URL, resourceNames: [name], versionInfo: inForce(), responseNonce: response.nonce, ...errorDetail });
   };

@@ -45,7 +45,12 @@ const read = (bytes: Uint8Array) => readAdsResponse(fromBinary(DiscoveryResponse
 
 test('what a newer operator adds to a message is left aside', () => {
   for (const newer of [false, true])
-    assert.deepEqual(read(message({ newer })), { type: 'snapshot', version: VERSION, snapshot: { schemaVersion: 1 } });
+    assert.deepEqual(read(message({ newer })), {
+      type: 'snapshot',
+      version: VERSION,
+      snapshot: { schemaVersion: 1 },
+      revisions: new Map(),
+    });
 });
 
 test('the snapshot of another name, another hash, or no JSON is malformed', () => {
@@ -70,7 +75,8 @@ test('whatever bytes come, nothing but the very snapshot is taken', () => {
         // Not even a message: the stream ends with that.
         return;
       }
-      if (result.type === 'snapshot') assert.deepEqual(result, { type: 'snapshot', version: VERSION, snapshot: { schemaVersion: 1 } });
+      if (result.type === 'snapshot')
+        assert.deepEqual(result, { type: 'snapshot', version: VERSION, snapshot: { schemaVersion: 1 }, revisions: new Map() });
     }),
     { numRuns: 3000 },
   );
