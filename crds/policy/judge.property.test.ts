@@ -233,6 +233,11 @@ test('adding a MaskingRule never weakens a mask', () => {
     fc.constant<SnapshotStrategy>({ type: 'Null' }),
     fc.constant<SnapshotStrategy>({ type: 'Redact' }),
     fc.record({ type: fc.constant('Partial' as const), keepStart: fc.nat(3), keepEnd: fc.nat(3) }),
+    fc.record({
+      type: fc.constantFrom('FormatPreserving' as const, 'Token' as const),
+      keySecret: fc.constant({ name: 'k', key: 'k' }),
+      domain: fc.constantFrom('a', 'b'),
+    }),
   );
   const masking: fc.Arbitrary<SnapshotMasking> = fc.record({
     namespace: fc.constant('shop'),
@@ -245,7 +250,8 @@ test('adding a MaskingRule never weakens a mask', () => {
   });
   const reveals = (mask: SnapshotStrategy | undefined) => {
     if (mask === undefined) return [99, 99];
-    return mask.type === 'Null' ? [-2, -2] : mask.type === 'Redact' ? [-1, -1] : [mask.keepStart, mask.keepEnd];
+    const kept = { Null: -2, Redact: -1, FormatPreserving: 50, Token: 60 };
+    return mask.type === 'Partial' ? [mask.keepStart, mask.keepEnd] : [kept[mask.type], kept[mask.type]];
   };
   check(
     fc.property(fc.array(masking, { maxLength: 3 }), masking, principals, (list, added, who) => {

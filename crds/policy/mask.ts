@@ -2,7 +2,7 @@ import type { SnapshotMasking, SnapshotStrategy } from './snapshot.ts';
 import type { Author } from './verdict.ts';
 
 export interface ColumnMask {
-  /** The strictest of all rules that cover the column: Null, then Redact, then Partial (which keeps fewer characters). */
+  /** The strictest of all rules that cover the column: see `stricter`. */
   readonly strategy: SnapshotStrategy;
   readonly authors: readonly Author[];
 }

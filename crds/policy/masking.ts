@@ -2,7 +2,7 @@ import { dottedParts, type TextMatcher } from './glob.ts';
 import { canonicalJson } from './json.ts';
 import type { ColumnMask, MaskPolicy } from './mask.ts';
 import type { Principal } from './principal.ts';
-import type { SnapshotMasking, SnapshotStrategy } from './snapshot.ts';
+import type { SecretKey, SnapshotMasking, SnapshotStrategy } from './snapshot.ts';
 import { meansAny } from './subject.ts';
 import type { Author } from './verdict.ts';
 
@@ -69,24 +69,42 @@ function strictestMask(covering: readonly CompiledEntry[]): ColumnMask {
   return { strategy: covering.map((entry) => entry.strategy).reduce(stricter), authors: covering.map((entry) => entry.author) };
 }
 
-/** Null, then Redact, then Partial; of two Partials the fewer characters at each end. */
+/**
+ * Null, then Redact, then Partial, then FormatPreserving, then Token. Of two Partials the fewer characters at each end; of two with other keys or
+ * domains always the same one, whichever comes first.
+ */
 export function stricter(a: SnapshotStrategy, b: SnapshotStrategy): SnapshotStrategy {
   if (a.type === 'Partial' && b.type === 'Partial')
     return { type: 'Partial', keepStart: Math.min(a.keepStart, b.keepStart), keepEnd: Math.min(a.keepEnd, b.keepEnd) };
-  return strictness(a) >= strictness(b) ? a : b;
+  if (a.type === b.type) return canonicalJson(a) <= canonicalJson(b) ? a : b;
+  return strictness(a) > strictness(b) ? a : b;
 }
 
 function strictness(strategy: SnapshotStrategy): number {
   switch (strategy.type) {
     case 'Null':
-      return 2;
+      return 4;
     case 'Redact':
-      return 1;
+      return 3;
     case 'Partial':
+      return 2;
+    case 'FormatPreserving':
+      return 1;
+    case 'Token':
       return 0;
     default:
       return strategy satisfies never;
   }
+}
+
+/** Where the keys of the strategies are, each once. */
+export function maskingKeys(rules: readonly SnapshotMasking[]): readonly SecretKey[] {
+  const keys = new Map<string, SecretKey>();
+  for (const { columns, detectors } of rules) {
+    for (const { strategy } of [...columns, ...detectors])
+      if ('keySecret' in strategy) keys.set(canonicalJson(strategy.keySecret), strategy.keySecret);
+  }
+  return [...keys.values()];
 }
 
 function authorOf({ namespace, name, generation }: SnapshotMasking, rule: string): Author {

@@ -88,6 +88,7 @@ const strategy = Type.Union([
   Type.Object({ type: Type.Literal('Null') }, closed),
   Type.Object({ type: Type.Literal('Redact') }, closed),
   Type.Object({ type: Type.Literal('Partial'), keepStart: nat, keepEnd: nat }, closed),
+  Type.Object({ type: oneOf(['FormatPreserving', 'Token']), keySecret: secretKey, domain: text }, closed),
 ]);
 
 export const snapshotMasking = Type.Object(

@@ -11,6 +11,7 @@ export const CAPABILITIES = [
   'approval/1',
   'mask-source/1',
   'mask-detect/1',
+  'mask-token/1',
   'limits/1',
   'window/1',
 ] as const;
@@ -186,7 +187,20 @@ export type SnapshotStrategy =
   | { readonly type: 'Null' }
   | { readonly type: 'Redact' }
   /** Keeps characters at the start and the end, the rest becomes `*`; nothing is kept of a value shorter than twice what is kept. */
-  | { readonly type: 'Partial'; readonly keepStart: number; readonly keepEnd: number };
+  | { readonly type: 'Partial'; readonly keepStart: number; readonly keepEnd: number }
+  | SnapshotPseudonym;
+
+/**
+ * Another value in its place, made with a key: equal values of one key and domain become equal ones. `FormatPreserving` keeps the form, `Token`
+ * tells nothing but equality.
+ */
+export interface SnapshotPseudonym {
+  readonly type: 'FormatPreserving' | 'Token';
+  /** In the namespace of the rule. Only its name is here, never the key nor its hash. */
+  readonly keySecret: SecretKey;
+  /** The same value in another domain becomes another one. */
+  readonly domain: string;
+}
 
 export interface SnapshotGate {
   readonly namespace: string;

@@ -1,9 +1,9 @@
 /** MaskingRule: what is hidden in what comes back. */
 import { DETECTOR_TYPES } from '../policy/snapshot.ts';
-import { DNS_LABEL, SQL_GLOB_PART, targetRefs } from './names.ts';
-import { choice, exactlyWhen, form, list, listByKey, notYet, object, optional, type Static, text } from './schema.ts';
+import { DNS_LABEL, SQL_GLOB_PART, secretKeyRef, targetRefs } from './names.ts';
+import { choice, exactlyWhen, form, list, listByKey, notYet, object, optional, requiredWhen, type Static, text } from './schema.ts';
 import { policyStatus } from './status.ts';
-import { strategy } from './strategy.ts';
+import { IS_KEYED, strategy } from './strategy.ts';
 import { subjects } from './subjects.ts';
 
 const column = object(
@@ -40,6 +40,10 @@ const detector = object(
   },
 );
 
+function someKeyed(entries: string): string {
+  return `(has(self.${entries}) && self.${entries}.exists(entry, entry.strategy.type ${IS_KEYED}))`;
+}
+
 export const maskingRuleSpec = object(
   {
     targetRefs: targetRefs('rule'),
@@ -62,6 +66,12 @@ export const maskingRuleSpec = object(
         { minItems: 1, maxItems: 64 },
       ),
     ),
+    keySecretRef: optional(
+      secretKeyRef(
+        'The key of the strategies `FormatPreserving` and `Token`: at least 32 random bytes, as they are or as text. While it is missing or shorter, those strategies give the placeholder of `Redact`. With another key every value becomes another one.',
+        'key',
+      ),
+    ),
     exemptSubjects: optional(
       subjects(
         'Who sees the values in clear. Somebody is exempt from the mask of a column only if every MaskingRule that covers the column exempts them.',
@@ -80,7 +90,12 @@ export const maskingRuleSpec = object(
     ),
   },
   'What is hidden in what comes back from a target.',
-  { rules: [{ rule: 'has(self.columns) || has(self.detectors)', message: 'at least one of columns and detectors is required' }] },
+  {
+    rules: [
+      { rule: 'has(self.columns) || has(self.detectors)', message: 'at least one of columns and detectors is required' },
+      requiredWhen('keySecretRef', `${someKeyed('columns')} || ${someKeyed('detectors')}`, 'strategy FormatPreserving or Token'),
+    ],
+  },
 );
 export const maskingRuleStatus = policyStatus;
 export type MaskingRuleSpec = Static<typeof maskingRuleSpec>;

@@ -194,6 +194,11 @@ const CAPABILITY_CASES: readonly (readonly [string, string, readonly string[]])[
     `${MASKING.replace('columns: [{column: a.b.c,', 'detectors: [{name: c, type: Card,')}${policy({})}`,
     ['mask-detect/1', 'postgresql/1'],
   ],
+  [
+    'a token',
+    `${MASKING.replace('{type: Redact}', '{type: Token}').replace('spec: {', 'spec: {keySecretRef: {name: k}, ')}${policy({})}`,
+    ['mask-source/1', 'mask-token/1', 'postgresql/1'],
+  ],
   ['limits', policy({}).replace('mode:', 'limits: {maxRows: 1}, mode:'), ['limits/1', 'postgresql/1']],
   [
     'a window',

@@ -108,12 +108,12 @@ export function compileMasking(
   const exempt = spec.exemptSubjects ?? [];
   const whole: SnapshotMasking = {
     ...identity(object),
-    columns: (spec.columns ?? []).map(({ column, strategy }) => ({ column, strategy: compileStrategy(strategy) })),
+    columns: (spec.columns ?? []).map(({ column, strategy }) => ({ column, strategy: compileStrategy(strategy, spec, column) })),
     detectors: (spec.detectors ?? []).map(({ type, name, pattern, strategy }) => ({
       type,
       name,
       ...(pattern === undefined ? {} : { pattern }),
-      strategy: compileStrategy(strategy),
+      strategy: compileStrategy(strategy, spec, name),
     })),
     exemptSubjects: exempt.map(compileSubject),
   };
@@ -150,6 +150,21 @@ function compileSubject(subject: Subject | Approver): SnapshotSubject {
   };
 }
 
-function compileStrategy({ type, keepStart = 0, keepEnd = 0 }: Strategy): SnapshotStrategy {
-  return type === 'Partial' ? { type, keepStart, keepEnd } : { type };
+function compileStrategy(strategy: Strategy, { keySecretRef }: MaskingRuleSpec, entry: string): SnapshotStrategy {
+  const { type, keepStart = 0, keepEnd = 0, domain = entry } = strategy;
+  switch (type) {
+    case 'Null':
+    case 'Redact':
+      return { type };
+    case 'Partial':
+      return { type, keepStart, keepEnd };
+    case 'FormatPreserving':
+    case 'Token':
+      // The validator refuses a rule without its key.
+      return keySecretRef === undefined
+        ? { type: 'Redact' }
+        : { type, keySecret: { name: keySecretRef.name, key: keySecretRef.key }, domain };
+    default:
+      return type satisfies never;
+  }
 }

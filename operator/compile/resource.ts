@@ -1,3 +1,4 @@
+import { maskingKeys } from '#crds/policy/masking.ts';
 import type { Capability, SnapshotGate, SnapshotMasking, SnapshotPolicy, SnapshotResource } from '#crds/policy/snapshot.ts';
 import type { ProtectedResource } from '#crds/v1alpha1/kinds.ts';
 import { addressesOf, type BrokenObject } from './broken.ts';
@@ -94,6 +95,7 @@ function capabilities(
     ['cel/1', rules.some(({ when }) => when !== undefined)],
     ['approval/1', rules.some(({ action }) => action === 'RequireApproval')],
     ['mask-source/1', protocol === 'PostgreSQL' && masking.some(({ columns }) => columns.length > 0)],
+    ['mask-token/1', maskingKeys(masking).length > 0],
     ['mask-detect/1', masking.some(({ detectors }) => detectors.length > 0)],
     ['limits/1', policies.some(({ limits }) => limits !== undefined)],
     ['window/1', policies.some(({ windows }) => windows.length > 0)],

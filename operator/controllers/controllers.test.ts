@@ -4,8 +4,9 @@ import type { Snapshot } from '#crds/policy/snapshot.ts';
 import type { InjectedPod } from '../index/pods.ts';
 import { type Condition, conditionsFrom, type Finding } from './conditions.ts';
 import { programmedFinding, programmingOf, type SidecarReport } from './programming.ts';
-import { protectedResourceFindings, secretNeeds } from './protected-resource.ts';
+import { protectedResourceFindings } from './protected-resource.ts';
 import { createReports } from './reports.ts';
+import { secretNeeds } from './secret-needs.ts';
 
 const YES: readonly Finding[] = (['Accepted', 'ResolvedRefs', 'Programmed'] as const).map((type) => ({
   type,
@@ -206,16 +207,16 @@ test('the Secrets of a target: each once with all its keys; what is missing is n
       mode: 'Async' as const,
     },
   };
-  assert.deepEqual(secretNeeds(spec), [
-    { name: 'a', keys: ['ca.crt', 'username', 'password'] },
-    { name: 'b', keys: ['username', 'password'] },
-  ]);
   const object = {
     apiVersion: 'chaperone.dev/v1alpha1' as const,
     kind: 'ProtectedResource' as const,
     metadata: { name: 'db', namespace: 'shop', uid: 'u', generation: 1 },
     spec,
   };
+  assert.deepEqual(secretNeeds(object), [
+    { name: 'a', keys: ['ca.crt', 'username', 'password'] },
+    { name: 'b', keys: ['username', 'password'] },
+  ]);
   const refs = (a: object | null | undefined, b: object | null | undefined) => {
     const secrets: Record<string, object | null | undefined> = { a, b };
     const secretOf = (name: string) => {

@@ -21,7 +21,8 @@ import { type Condition, conditionsFrom, type Finding } from './conditions.ts';
 import type { Judged } from './judge.ts';
 import { maskingRuleFindings } from './masking-rule.ts';
 import { type Programming, programmingOf, type SidecarReport } from './programming.ts';
-import { protectedResourceFindings, secretNeeds } from './protected-resource.ts';
+import { protectedResourceFindings } from './protected-resource.ts';
+import { type SecretOf, secretNeeds } from './secret-needs.ts';
 
 export interface ControllersOptions {
   readonly kube: KubeClient;
@@ -91,15 +92,16 @@ export function startControllers(options: ControllersOptions): Controllers {
     return value;
   };
 
-  /** Of a leader: the Secrets that its targets name, and no other. Of another replica: none. */
+  /** Of a leader: the Secrets that its targets and masking rules name, and no other. Of another replica: none. */
   const watchSecrets = () => {
     const needed = new Map<string, readonly string[]>();
     for (const key of leads() ? index.objects.keys() : []) {
       const object = lookUp(index, key);
-      if (object?.valid && object.object.kind === 'ProtectedResource')
+      const needs = object?.valid ? secretNeeds(object.object) : [];
+      if (needs.length > 0)
         needed.set(
           key,
-          secretNeeds(object.object.spec).map(({ name }) => name),
+          needs.map(({ name }) => name),
         );
     }
     for (const key of new Set([...watched.keys(), ...needed.keys()])) setWatched(key, needed.get(key) ?? []);
@@ -123,8 +125,7 @@ export function startControllers(options: ControllersOptions): Controllers {
       ? { valid: true, object: found.object, compiled: conditionsOf(found.object, world).conditions }
       : { valid: false, broken: found.broken };
     const { kind, namespace, name, uid, generation } = identityOf(found);
-    if (kind === 'ProtectedResource')
-      setWatched(key, judged.valid && judged.object.kind === kind ? secretNeeds(judged.object.spec).map((need) => need.name) : []);
+    setWatched(key, judged.valid ? secretNeeds(judged.object).map((need) => need.name) : []);
     const programmed = current().of({ kind, namespace, name });
     const findings = findingsOf(kind, judged, programmed, (secret) => secrets.current(namespace, secret));
     const before = (found.raw.status ?? {}) as Partial<PolicyStatus>;
@@ -172,19 +173,14 @@ export function startControllers(options: ControllersOptions): Controllers {
   };
 }
 
-function findingsOf(
-  kind: Kind,
-  judged: Judged,
-  programmed: ReturnType<Programming['of']>,
-  secretOf: Parameters<typeof protectedResourceFindings>[2],
-): readonly Finding[] {
+function findingsOf(kind: Kind, judged: Judged, programmed: ReturnType<Programming['of']>, secretOf: SecretOf): readonly Finding[] {
   switch (kind) {
     case 'ProtectedResource':
       return protectedResourceFindings(judged, programmed, secretOf);
     case 'AccessPolicy':
       return accessPolicyFindings(judged, programmed);
     case 'MaskingRule':
-      return maskingRuleFindings(judged, programmed);
+      return maskingRuleFindings(judged, programmed, secretOf);
     case 'ApprovalGate':
       return approvalGateFindings(judged, programmed);
     default:

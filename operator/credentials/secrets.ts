@@ -1,5 +1,6 @@
-/** Target credentials for sidecars: the keys of Secrets that a workload's own snapshot names, and no other. */
+/** Target credentials and masking keys for sidecars: the keys of Secrets that a workload's own snapshot names, and no other. */
 import { createHash } from 'node:crypto';
+import { maskingKeys } from '#crds/policy/masking.ts';
 import type { Snapshot, SnapshotResource } from '#crds/policy/snapshot.ts';
 import type { SidecarPeer } from '../distribute/peer.ts';
 import type { CurrentSnapshot, SnapshotSource } from '../distribute/sources.ts';
@@ -35,7 +36,7 @@ export function secretsOf(snapshot: Snapshot): ReadonlyMap<string, ReadonlySet<s
   return needed;
 }
 
-function keysOf({ tls, postgresql, http }: SnapshotResource): { readonly name: string; readonly key: string }[] {
+function keysOf({ tls, postgresql, http, masking }: SnapshotResource): { readonly name: string; readonly key: string }[] {
   const users = (postgresql?.users ?? []).flatMap(({ secret, usernameKey, passwordKey }) => [
     { name: secret, key: usernameKey },
     { name: secret, key: passwordKey },
@@ -44,6 +45,7 @@ function keysOf({ tls, postgresql, http }: SnapshotResource): { readonly name: s
     ...users,
     ...(tls.caSecret === undefined ? [] : [tls.caSecret]),
     ...(http?.credential === undefined ? [] : [http.credential.secret]),
+    ...maskingKeys(masking),
   ];
 }
 

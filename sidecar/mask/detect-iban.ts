@@ -42,12 +42,23 @@ function ibanAt(text: string, start: number): number {
 }
 
 function checkDigitsAreRight(iban: string): boolean {
+  return remainder97(iban.slice(4) + iban.slice(0, 4)) === 1;
+}
+
+/** The two check digits that make it right, whatever stands in their place. Separators are passed over. */
+export function ibanCheckDigits(iban: string): string {
+  const plain = iban.replace(/[^0-9A-Za-z]/g, '');
+  return String(98 - remainder97(`${plain.slice(4)}${plain.slice(0, 2)}00`)).padStart(2, '0');
+}
+
+/** ISO 7064, MOD 97-10. */
+function remainder97(text: string): number {
   let remainder = 0;
-  for (const character of iban.slice(4) + iban.slice(0, 4)) {
+  for (const character of text) {
     const value = Number.parseInt(character, 36);
     remainder = (remainder * (value > 9 ? 100 : 10) + value) % 97;
   }
-  return remainder === 1;
+  return remainder;
 }
 
 /** For the prefilter: the two bytes are the letters of a country that has IBANs. */

@@ -1,5 +1,7 @@
-import type { SnapshotStrategy } from '#crds/policy/snapshot.ts';
+import { stricter } from '#crds/policy/masking.ts';
+import type { SnapshotPseudonym, SnapshotStrategy } from '#crds/policy/snapshot.ts';
 import { REDACTED } from './postgres/placeholder.ts';
+import type { Pseudonymiser } from './pseudonym.ts';
 
 /** One value that a detector found. */
 export interface Span {
@@ -24,23 +26,20 @@ export function mergeSpans(spans: readonly Span[]): Span[] {
   return merged;
 }
 
-/** Null, then Redact, then Partial that keeps less. */
-export function stricter(a: SnapshotStrategy, b: SnapshotStrategy): SnapshotStrategy {
-  if (a.type === 'Partial' && b.type === 'Partial')
-    return { type: 'Partial', keepStart: Math.min(a.keepStart, b.keepStart), keepEnd: Math.min(a.keepEnd, b.keepEnd) };
-  return RANK[a.type] >= RANK[b.type] ? a : b;
-}
-
-const RANK = { Null: 2, Redact: 1, Partial: 0 } as const;
+/** What makes pseudonyms with the key that a strategy names; null while there is none. */
+export type Pseudonyms = (strategy: SnapshotPseudonym) => Pseudonymiser | null;
 
 /** What stands in the text where the value was. For Null too: not every sink can say null. */
-export function maskedValue(value: string, strategy: SnapshotStrategy): string {
+export function maskedValue(value: string, strategy: SnapshotStrategy, pseudonyms: Pseudonyms): string {
   switch (strategy.type) {
     case 'Null':
     case 'Redact':
       return REDACTED;
     case 'Partial':
       return partial([...value], strategy.keepStart, strategy.keepEnd);
+    case 'FormatPreserving':
+    case 'Token':
+      return pseudonyms(strategy)?.text(value) ?? REDACTED;
     default:
       throw strategy satisfies never;
   }

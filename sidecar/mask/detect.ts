@@ -8,7 +8,7 @@ import { findIbans } from './detect-iban.ts';
 import { findCloudKeys, findJwts, findPrivateKeys } from './detect-keys.ts';
 import { findPhones, findSsns } from './detect-numbers.ts';
 import { compilePrefilter } from './detect-prefilter.ts';
-import { maskedValue, mergeSpans, type Span } from './detect-strategy.ts';
+import { maskedValue, mergeSpans, type Pseudonyms, type Span } from './detect-strategy.ts';
 
 export interface Masked {
   readonly text: string;
@@ -39,8 +39,9 @@ const BUILT_IN: { readonly [type in Exclude<DetectorType, 'Custom'>]: Finder } =
   PrivateKey: findPrivateKeys,
 };
 
-/** Throws where a custom pattern doesn't compile: validation lets none such pass. */
-export function compileDetectors(specs: MaskPolicy['detectors']): Detectors {
+/** `pseudonyms` is asked at each hit, so that a new key counts at once; without it, strategies that need a key give the placeholder.
+ * Throws where a custom pattern doesn't compile: validation lets none such pass. */
+export function compileDetectors(specs: MaskPolicy['detectors'], pseudonyms: Pseudonyms = () => null): Detectors {
   const finders = specs.map((spec) => ({ find: finderOf(spec), strategy: spec.strategy }));
   const types = new Set(specs.map((spec) => spec.type));
   // A custom pattern says nothing about single bytes.
@@ -54,7 +55,7 @@ export function compileDetectors(specs: MaskPolicy['detectors']): Detectors {
     mayContain,
     mask(text) {
       const spans = spansOf(text);
-      return spans.length === 0 ? { text, hits: 0, nulled: false } : replaced(text, spans);
+      return spans.length === 0 ? { text, hits: 0, nulled: false } : replaced(text, spans, pseudonyms);
     },
     cutBefore(text, at) {
       return spansOf(text).find((span) => span.start < at && span.end > at)?.start ?? at;
@@ -68,12 +69,12 @@ function finderOf(spec: MaskPolicy['detectors'][number]): Finder {
   return compileCustom(spec.pattern);
 }
 
-function replaced(text: string, spans: readonly Span[]): Masked {
+function replaced(text: string, spans: readonly Span[], pseudonyms: Pseudonyms): Masked {
   let result = '';
   let position = 0;
   let nulled = false;
   for (const { start, end, strategy } of spans) {
-    result += text.slice(position, start) + maskedValue(text.slice(start, end), strategy);
+    result += text.slice(position, start) + maskedValue(text.slice(start, end), strategy, pseudonyms);
     position = end;
     nulled ||= strategy.type === 'Null';
   }

@@ -34,6 +34,9 @@ export function maskExpression(catalog: Catalog, column: Column, mask: ColumnMas
       if (isText) return cast(partial(`${row}.${quoteIdentifier(column.name)}`, mask.strategy.keepStart, mask.strategy.keepEnd));
       return cast(redacted(type, isText));
     case 'Redact':
+    case 'FormatPreserving':
+    case 'Token':
+      // The server knows no key: what it computes with is the placeholder.
       return cast(redacted(type, isText));
     default:
       return mask.strategy satisfies never;

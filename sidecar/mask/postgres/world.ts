@@ -1,5 +1,6 @@
 /** A catalog seen through one set of masks: which columns are masked, what is reached through views and partitions. Remembers its answers. */
 import type { ColumnMask, MaskPolicy } from '#crds/policy/mask.ts';
+import { stricter } from '#crds/policy/masking.ts';
 import { readFacts, type StatementFacts } from '#sidecar/wire/postgres/sql/facts.ts';
 import { parseSql } from '#sidecar/wire/postgres/sql/parse.ts';
 import type { Catalog, Relation } from './catalog.ts';
@@ -35,7 +36,7 @@ export class MaskedCatalog {
       for (const column of relation.columns) {
         for (const member of family) {
           const mask = this.mask.column(member.schema, member.name, column.name);
-          if (mask !== null) masks.set(column.name, stricter(masks.get(column.name), mask));
+          if (mask !== null) masks.set(column.name, together(masks.get(column.name), mask));
         }
       }
     }
@@ -122,20 +123,7 @@ function readBody(relation: Relation): ViewBody | null {
   }
 }
 
-/** Null, then Redact, then Partial with fewer characters kept. */
-function stricter(left: ColumnMask | undefined, right: ColumnMask): ColumnMask {
-  return left === undefined || rank(right) < rank(left) ? right : left;
-}
-
-function rank(mask: ColumnMask): number {
-  switch (mask.strategy.type) {
-    case 'Null':
-      return 0;
-    case 'Redact':
-      return 1;
-    case 'Partial':
-      return 2 + mask.strategy.keepStart + mask.strategy.keepEnd;
-    default:
-      return mask.strategy satisfies never;
-  }
+function together(known: ColumnMask | undefined, mask: ColumnMask): ColumnMask {
+  if (known === undefined) return mask;
+  return { strategy: stricter(known.strategy, mask.strategy), authors: [...known.authors, ...mask.authors] };
 }

@@ -5,8 +5,10 @@ import type { SnapshotResource } from '#crds/policy/snapshot.ts';
 import type { Verdict } from '#crds/policy/verdict.ts';
 import type { EndEvent } from '#crds/record/event.ts';
 import { compileDetectors, type Detectors } from '../../mask/detect.ts';
+import type { Pseudonyms } from '../../mask/detect-strategy.ts';
 import { type Analysis, analyse, type SessionState } from '../../mask/postgres/analyse.ts';
 import type { CatalogLease } from '../../mask/postgres/catalog-store.ts';
+import { pseudonymsOf } from '../../mask/pseudonym-keys.ts';
 import type { Denial, Recorded } from '../../permit.ts';
 import type { Connection, DriverContext, SessionRecorder } from '../../pipeline.ts';
 import type { ByteStream } from '../../transport/stream.ts';
@@ -84,6 +86,7 @@ export class PgSession {
   #mask: MaskPolicy | null = null;
   #maskPolicy: ResourcePolicy | null = null;
   readonly runHost: RunHost;
+  readonly pseudonyms: Pseudonyms;
   #later: (() => void)[] = [];
   #settled: (() => void)[] = [];
   readonly #notices: ErrorFields[] = [];
@@ -95,6 +98,7 @@ export class PgSession {
     this.toClient = new Outbox(parts.client);
     this.toServer = new Outbox(parts.server.stream);
     this.runHost = { recorder: parts.recorder, recording: parts.resource.recording, afterwards: (work) => void this.#later.push(work) };
+    this.pseudonyms = pseudonymsOf(parts.context.credentials, parts.resource.namespace, parts.context.log);
     this.meter = new LimitMeter(parts.context.now());
     this.state = { searchPath: [], user: parts.requestedUser, database: parts.database };
     this.#finished = new Promise((resolve) => {
@@ -120,7 +124,8 @@ export class PgSession {
     if (policy !== this.#maskPolicy) {
       this.#maskPolicy = policy;
       this.#mask = policy?.masking(this.parts.principals) ?? null;
-      this.detectors = this.#mask !== null && this.#mask.detectors.length > 0 ? compileDetectors(this.#mask.detectors) : null;
+      this.detectors =
+        this.#mask !== null && this.#mask.detectors.length > 0 ? compileDetectors(this.#mask.detectors, this.pseudonyms) : null;
     }
     return this.#mask;
   }
