@@ -46,6 +46,11 @@ export const LABELS = {
   injected: 'chaperone.dev/injected',
 } as const;
 
+export const NAMESPACE_ANNOTATIONS = {
+  /** Hosts outside of the cluster that ProtectedResources of the namespace take in the pods of all namespaces: `db.example.com, *.corp.example`. */
+  externalHosts: 'chaperone.dev/external-hosts',
+} as const;
+
 /** `enabled`: a pod may opt out, and has no credential then. `required`: it may not. */
 export const INJECTION_VALUES = ['enabled', 'required'] as const;
 

@@ -152,7 +152,10 @@ export const protectedResourceSpec = object(
     protocol: choice(['PostgreSQL', 'HTTP'], 'What the target speaks. Not yet enforced, and so refused: `SSH` and `Kubernetes`.', {
       notYet: ['SSH', 'Kubernetes'],
     }),
-    address: object({ host, port }, 'Where the sidecar finds the target.'),
+    address: object(
+      { host, port },
+      'Where the sidecar finds the target. In a cluster, pods of other namespaces have a host outside of the cluster only where the annotation `chaperone.dev/external-hosts` of this Namespace names it.',
+    ),
     aliases: notYet(
       listByKey(
         ['host', 'port'],

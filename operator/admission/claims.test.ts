@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { claimProblems, serviceNamespaceOf } from './claims.ts';
+import { claimProblems } from './claims.ts';
 import { requestFor } from './testing.ts';
 import { validateHandler } from './validate.ts';
 
@@ -17,7 +17,8 @@ const resource = (host: string, aliases: readonly string[] = [], more: object = 
 });
 const handler = validateHandler({
   exists: async () => true,
-  namespaceExists: async (name) => name !== 'com',
+  namespaceAnnotations: async (name) =>
+    name === 'com' ? null : name === 'team' ? { 'chaperone.dev/external-hosts': 'db.corp.example, *.given.example' } : {},
   mayProtect: async ({ username }, namespace) => username === 'root' || namespace === 'friends',
 });
 async function refusalOf(over: Parameters<typeof requestFor>[0]): Promise<string> {
@@ -45,7 +46,7 @@ test('at an update only what is newly claimed is asked', async () => {
 });
 
 test('an alias is a claim like the address', async () => {
-  const lookup = { namespaceExists: async () => true, mayProtect: async () => false };
+  const lookup = { namespaceAnnotations: async () => ({}), mayProtect: async () => false };
   const object = resource('db', ['x', 'db.shop']) as unknown as Parameters<typeof claimProblems>[0];
   const problems = await claimProblems(object, null, requestFor({}).user, lookup);
   assert.match(problems.join('\n'), /^spec\.aliases\[1\]\.host: db\.shop is a Service of the namespace shop, and bob [^\n]*$/);
@@ -54,14 +55,21 @@ test('an alias is a claim like the address', async () => {
 test('who can not be asked is no yes', async () => {
   const failing = validateHandler({
     exists: async () => true,
-    namespaceExists: async () => true,
+    namespaceAnnotations: async () => ({}),
     mayProtect: () => Promise.reject(new Error('away')),
   });
   await assert.rejects(async () => failing(requestFor({ object: resource('db.shop') })), /away/);
 });
 
-test('names are read as they are looked up', () => {
-  assert.equal(serviceNamespaceOf('db.svc'), null);
-  assert.equal(serviceNamespaceOf('fd00::1'), null);
-  assert.equal(serviceNamespaceOf('a.b.svc.cluster.local.'), 'b');
+test('a host outside of the cluster is taken, with a warning where its namespace was not given it', async () => {
+  const warningsOf = async (host: string) => {
+    const answer = await handler(requestFor({ namespace: 'team', object: resource(host) }));
+    return answer.allowed ? (answer.warnings ?? []).map((warning) => warning.split(' is outside')[0]) : assert.fail(answer.message);
+  };
+  for (const host of ['db', 'db.team.svc', 'db.corp.example', 'DB.corp.example.', 'a.b.given.example', 'api.friends']) {
+    assert.deepEqual(await warningsOf(host), [], host);
+  }
+  for (const host of ['api.example.com', 'given.example.org', 'example.com', '10.0.0.1', 'xdb.corp.example']) {
+    assert.deepEqual(await warningsOf(host), [`spec.address.host: ${host}`], host);
+  }
 });

@@ -1,14 +1,17 @@
 /**
- * Whose a target is. In every injected pod of the cluster a ProtectedResource takes the name of its host, so a Service of another namespace is
- * claimed only by somebody who may make ProtectedResources there: else who writes in one namespace decides for the targets of all.
+ * Whose a target is. In injected pods of other namespaces a ProtectedResource takes the name of its host, so a Service of another namespace is
+ * claimed only by somebody who may make ProtectedResources there: else who writes in one namespace decides for the targets of all. A host outside of
+ * the cluster may be claimed by everybody, and is for the own namespace's pods alone where the Namespace was not given it (compile/hosts.ts).
  */
-import { isIP } from 'node:net';
+import { NAMESPACE_ANNOTATIONS } from '#crds/control/names.ts';
 import type { ProtectedResource } from '#crds/v1alpha1/kinds.ts';
+import { externalHostsOf, isExternalHost, serviceNamespaceOf } from '../compile/hosts.ts';
 import type { UserInfo } from './review.ts';
 
 /** Each may reject: then the claim is refused. */
 export interface ClaimLookup {
-  namespaceExists(name: string): Promise<boolean>;
+  /** Its annotations; null where there is no such namespace. */
+  namespaceAnnotations(name: string): Promise<{ readonly [key: string]: string } | null>;
   /** Whether the user may create ProtectedResources there. */
   mayProtect(user: UserInfo, namespace: string): Promise<boolean>;
 }
@@ -28,8 +31,8 @@ export async function claimProblems(
   const had = new Set((before === null ? [] : hostsOf(before)).map(({ host }) => host));
   const problems: string[] = [];
   for (const { path, host } of hostsOf(object)) {
-    const namespace = had.has(host) ? null : serviceNamespaceOf(host);
-    if (namespace === null || namespace === object.metadata.namespace || !(await lookup.namespaceExists(namespace))) continue;
+    const namespace = had.has(host) ? null : serviceNamespaceOf(host, object.metadata.namespace);
+    if (namespace === null || namespace === object.metadata.namespace || (await lookup.namespaceAnnotations(namespace)) === null) continue;
     if (await lookup.mayProtect(user, namespace)) continue;
     problems.push(
       `${path}: ${host} is a Service of the namespace ${namespace}, and ${user.username} may not create ProtectedResources there: let its owner protect it`,
@@ -38,17 +41,26 @@ export async function claimProblems(
   return problems;
 }
 
+/** One line for each host that pods of other namespaces will not have. */
+export async function claimWarnings(object: ProtectedResource, lookup: ClaimLookup): Promise<string[]> {
+  const { namespace } = object.metadata;
+  const { externalHosts: key } = NAMESPACE_ANNOTATIONS;
+  const outside: Host[] = [];
+  for (const claim of hostsOf(object)) {
+    const service = serviceNamespaceOf(claim.host, namespace);
+    if (service === null || (service !== namespace && (await lookup.namespaceAnnotations(service)) === null)) outside.push(claim);
+  }
+  if (outside.length === 0) return [];
+  const granted = externalHostsOf((await lookup.namespaceAnnotations(namespace))?.[key]);
+  return outside
+    .filter(({ host }) => !isExternalHost(host, granted))
+    .map(
+      ({ path, host }) =>
+        `${path}: ${host} is outside of the cluster: only pods of ${namespace} have it, unless its Namespace names it in ${key}`,
+    );
+}
+
 function hostsOf({ spec }: ProtectedResource): Host[] {
   const aliases = (spec.aliases ?? []).map(({ host }, index) => ({ path: `spec.aliases[${index}].host`, host }));
   return [{ path: 'spec.address.host', host: spec.address.host }, ...aliases];
-}
-
-/** As names are looked up and given to pods (inject/addresses.ts); null where it is no name of a Service, or of one in the own namespace. */
-export function serviceNamespaceOf(host: string): string | null {
-  if (isIP(host) !== 0) return null;
-  const name = host.toLowerCase().replace(/\.$/, '');
-  const path = name.replace(/\.svc(\.cluster\.local)?$/, '');
-  const labels = path.split('.');
-  if (labels.length < 2 || (path === name && labels.length > 2)) return null;
-  return labels.at(-1) ?? null;
 }

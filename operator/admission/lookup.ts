@@ -32,7 +32,10 @@ export function clusterLookup(kube: Pick<KubeClient, 'get' | 'subjectAccessRevie
   };
   return {
     exists: async (of, namespace, name) => (await read(ofKind(of), namespace, name)) !== null,
-    namespaceExists: async (name) => (await read(NAMESPACES, undefined, name)) !== null,
+    namespaceAnnotations: async (name) => {
+      const namespace = await read(NAMESPACES, undefined, name);
+      return namespace === null ? null : (namespace.metadata.annotations ?? {});
+    },
     mayProtect: ({ username, groups, extra }, namespace) =>
       kube.subjectAccessReview({
         user: username,

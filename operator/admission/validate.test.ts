@@ -7,7 +7,7 @@ import { requestFor } from './testing.ts';
 import { validateHandler } from './validate.ts';
 
 const INVALID = new URL('../../crds/testdata/invalid/', import.meta.url);
-const free = { namespaceExists: async () => true, mayProtect: async () => true };
+const free = { namespaceAnnotations: async () => ({}), mayProtect: async () => true };
 const nothing = validateHandler({ ...free, exists: async () => false });
 const everything = validateHandler({ ...free, exists: async () => true });
 

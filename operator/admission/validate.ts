@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ChaperoneObject } from '#crds/v1alpha1/kinds.ts';
 import { validateManifest } from '#crds/v1alpha1/validate.ts';
-import { type ClaimLookup, claimProblems } from './claims.ts';
+import { type ClaimLookup, claimProblems, claimWarnings } from './claims.ts';
 import { type AdmissionRequest, ALLOWED, type Handler, memberOf, refusal } from './review.ts';
 
 export interface ReferenceLookup {
@@ -41,7 +41,8 @@ async function claimsOf(object: ChaperoneObject, { oldObject, user }: AdmissionR
   return claimProblems(object, before?.ok && before.object.kind === 'ProtectedResource' ? before.object : null, user, lookup);
 }
 
-async function warningsOf(object: ChaperoneObject, lookup: ReferenceLookup): Promise<string[]> {
+async function warningsOf(object: ChaperoneObject, lookup: ReferenceLookup & ClaimLookup): Promise<string[]> {
+  if (object.kind === 'ProtectedResource') return (await claimWarnings(object, lookup).catch(() => [])).slice(0, MAX_WARNINGS);
   const { namespace } = object.metadata;
   const named = namesOf(object);
   const found = await Promise.all(named.map(async ({ kind, name }) => await lookup.exists(kind, namespace, name).catch(() => true)));

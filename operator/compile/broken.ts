@@ -9,6 +9,7 @@ import type { Workload } from './parts.ts';
 export interface BrokenObject extends Source {
   readonly kind: Kind;
   readonly spec: unknown;
+  readonly createdAt?: string | undefined;
   /** What the validator says. */
   readonly problems: readonly string[];
 }

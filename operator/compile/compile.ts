@@ -10,6 +10,7 @@ import { SNAPSHOT_SCHEMA_VERSION, type Snapshot, type Source } from '#crds/polic
 import type { AccessPolicy, ProtectedResource } from '#crds/v1alpha1/kinds.ts';
 import { mayRestrict, mayTarget } from './broken.ts';
 import { conditionsOf, type ObjectConditions } from './conditions.ts';
+import { placesIn } from './hosts.ts';
 import { compileGate, compileMasking, compilePolicy, concerns, type Workload } from './parts.ts';
 import { brokenResource, type Contributions, compileResource } from './resource.ts';
 import { byIdentity, type CompileObject, keyOf, sourceOf, type World, worldOf } from './world.ts';
@@ -36,15 +37,22 @@ export function compileWorkload(world: World, workload: Workload): Snapshot {
   const used = new Map<string, Source>();
   const use = ({ kind, namespace, name, uid, generation }: Source) =>
     used.set(`${kind}/${namespace}/${name}`, { kind, namespace, name, uid, generation });
-  const resources = world.resources.map((resource) => {
+  // A host that its namespace was not given is only its own pods': to the others it is as if the resource were not there.
+  const resources = world.resources.flatMap((resource) => {
+    const { address, aliases = [] } = resource.spec;
+    const places = placesIn(workload.namespace, resource.metadata, { address, aliases }, world.namespaces);
+    if (places === null) return [];
     use(sourceOf(resource));
-    return compileResource(resource, contributionsTo(resource, world, workload, use));
+    return [compileResource(resource, contributionsTo(resource, world, workload, use), places)];
   });
   const broken = world.broken
     .filter(({ kind }) => kind === 'ProtectedResource')
-    .map((object) => {
+    .flatMap((object) => {
+      const compiled = brokenResource(object);
+      const places = placesIn(workload.namespace, object, compiled, world.namespaces);
+      if (places === null) return [];
       use(object);
-      return brokenResource(object);
+      return [{ ...compiled, ...places }];
     });
   return {
     schemaVersion: SNAPSHOT_SCHEMA_VERSION,

@@ -1,5 +1,9 @@
+import { NAMESPACE_ANNOTATIONS } from '#crds/control/names.ts';
+import { ownHosts } from './hosts.ts';
 import { compileMasking, compilePolicy } from './parts.ts';
 import { type CompileObject, keyOf, type World } from './world.ts';
+
+const EXTERNAL_HOSTS = NAMESPACE_ANNOTATIONS.externalHosts;
 
 /** A Kubernetes condition, without its transition time: the clock is the caller's. */
 interface CompiledCondition {
@@ -39,8 +43,17 @@ function accepted(object: CompileObject, world: World): Finding {
   if (world.duplicates.has(keyOf(object)))
     return { type, status: 'False', reason: 'Duplicate', message: `${keyOf(object)} is there more than once; what it is about denies.` };
   const problems = problemsOf(object, world);
-  if (problems.length === 0) return { type, status: 'True', reason: 'Accepted', message: 'The spec is valid.' };
+  if (problems.length === 0) return { type, status: 'True', ...reachOf(object, world) };
   return { type, status: 'False', reason: 'Invalid', message: `${problems.join('; ')}.` };
+}
+
+/** Valid, and still less than its author may think. */
+function reachOf(object: CompileObject, world: World): Pick<Finding, 'reason' | 'message'> {
+  const own = object.kind === 'ProtectedResource' ? ownHosts(object, world.namespaces) : [];
+  if (own.length === 0) return { reason: 'Accepted', message: 'The spec is valid.' };
+  const { namespace } = object.metadata;
+  const message = `The spec is valid. Only pods of ${namespace} have ${own.join(', ')}: the namespace has no annotation ${EXTERNAL_HOSTS} for it.`;
+  return { reason: 'OwnNamespaceOnly', message };
 }
 
 function problemsOf(object: CompileObject, world: World): readonly string[] {

@@ -11,8 +11,12 @@ export interface Contributions {
   readonly unresolved: readonly string[];
 }
 
-/** One resource. Where no policy is about the workload it is still named, so that a refusal is understood, with no credential and no mask. */
-export function compileResource({ metadata, spec }: ProtectedResource, contributions: Contributions): SnapshotResource {
+/** One resource. Where no policy is about the workload it is still named, so that a refusal is understood, with no credential and no mask. At the places that the workload has. */
+export function compileResource(
+  { metadata, spec }: ProtectedResource,
+  contributions: Contributions,
+  { address, aliases }: Pick<SnapshotResource, 'address' | 'aliases'>,
+): SnapshotResource {
   const { policies, masking, unresolved } = contributions;
   const known = policies.length > 0;
   const { mode, serverName, caSecretRef } = spec.tls;
@@ -23,8 +27,8 @@ export function compileResource({ metadata, spec }: ProtectedResource, contribut
     generation: metadata.generation ?? 0,
     requiredCapabilities: [...capabilities(spec.protocol, policies, masking), ...unresolved.map((object) => `unresolved/${object}`)].sort(),
     protocol: spec.protocol,
-    address: { host: spec.address.host, port: spec.address.port },
-    aliases: (spec.aliases ?? []).map(({ host, port }) => ({ host, port })),
+    address: { host: address.host, port: address.port },
+    aliases: aliases.map(({ host, port }) => ({ host, port })),
     tls: {
       mode,
       ...(serverName === undefined ? {} : { serverName }),

@@ -1,9 +1,12 @@
 import type { Source } from '#crds/policy/snapshot.ts';
 import type { AccessPolicy, ApprovalGate, ChaperoneObject, MaskingRule, ProtectedResource } from '#crds/v1alpha1/kinds.ts';
 import type { BrokenObject } from './broken.ts';
+import type { Namespaces } from './hosts.ts';
 
 /** An object that `validateManifest` took, with the metadata that a snapshot records. */
-export type CompileObject = ChaperoneObject & { readonly metadata: { readonly uid: string; readonly generation: number } };
+export type CompileObject = ChaperoneObject & {
+  readonly metadata: { readonly uid: string; readonly generation: number; readonly createdAt?: string };
+};
 
 /** All objects, sorted by kind, namespace and name. */
 export interface World {
@@ -19,9 +22,11 @@ export interface World {
   readonly duplicates: ReadonlySet<string>;
   /** What the validator refuses though it is there, sorted. Never of a folder: there it is an error. */
   readonly broken: readonly BrokenObject[];
+  /** Of a cluster, to tell whose a host is. */
+  readonly namespaces: Namespaces;
 }
 
-export function worldOf(objects: readonly CompileObject[], broken: readonly BrokenObject[] = []): World {
+export function worldOf(objects: readonly CompileObject[], broken: readonly BrokenObject[] = [], namespaces: Namespaces = null): World {
   const all = [...objects].sort((a, b) => byIdentity(sourceOf(a), sourceOf(b)));
   const seen = new Set<string>();
   const duplicates = new Set<string>();
@@ -45,6 +50,7 @@ export function worldOf(objects: readonly CompileObject[], broken: readonly Brok
     gates: unique.filter((object) => object.kind === 'ApprovalGate'),
     duplicates,
     broken: [...broken].sort(byIdentity),
+    namespaces,
   };
 }
 

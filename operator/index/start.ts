@@ -1,9 +1,10 @@
 /** The index joined with the watches that feed it. */
-import { LABELS } from '#crds/control/names.ts';
+import { LABELS, NAMESPACE_ANNOTATIONS } from '#crds/control/names.ts';
 import { KINDS, type Kind } from '#crds/v1alpha1/kinds.ts';
 import type { World } from '#operator/compile/compile.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
-import { ofKind, PODS } from '#operator/kube/resources.ts';
+import type { KubeObject } from '#operator/kube/resource.ts';
+import { NAMESPACES, ofKind, PODS } from '#operator/kube/resources.ts';
 import { collection } from '#operator/kube/source.ts';
 import { startWatch, type Watch, type WatchLog, type WatchState, type WatchTimes } from '#operator/kube/watch.ts';
 import { type Copy, createFreshness, type Freshness, type FreshnessTimes } from './freshness.ts';
@@ -15,12 +16,12 @@ export interface Index {
   readonly objects: Pick<WorldIndex, 'get' | 'keys'>;
   readonly pods: PodIndex;
   readonly snapshots: Snapshots;
-  /** Null before all four kinds have been listed. */
+  /** Null before all four kinds and the namespaces have been listed. */
   world(): World | null;
-  /** All four kinds and the pods have been listed. */
+  /** All of them and the pods have been listed. */
   readonly synced: Promise<void>;
   states(): readonly WatchState[];
-  /** Whether what is known of the four kinds is what the cluster has. */
+  /** Whether what policy is made of is known as the cluster has it. */
   readonly freshness: Freshness;
   /** `Kind/namespace/name` of what changed; `policy`: not only its status or metadata. */
   onObject(listener: (key: string, policy: boolean) => void): () => void;
@@ -37,7 +38,8 @@ export function startIndex(kube: KubeClient, log: WatchLog, times: Partial<Watch
   const copies: Copy[] = [];
   const kinds = Object.keys(KINDS) as Kind[];
 
-  const known = () => watches.length > kinds.length && watches.slice(0, kinds.length).every((watch) => watch.state().synced);
+  let policyWatches = Number.POSITIVE_INFINITY;
+  const known = () => watches.length > policyWatches && watches.slice(0, policyWatches).every((watch) => watch.state().synced);
   const world = () => (known() ? objects.world() : null);
   const inUse = () => new Set([...pods.all()].map(workloadKey));
   const snapshots = createSnapshots({ world, log, inUse });
@@ -64,6 +66,20 @@ export function startIndex(kube: KubeClient, log: WatchLog, times: Partial<Watch
     watches.push(watch);
     copies.push({ kind, watch, list: (signal) => kube.list(ofKind(kind), { metadataOnly: true, signal }) });
   }
+  const namespaces = startWatch<KubeObject>({
+    source: collection(kube, NAMESPACES),
+    prune: pruneNamespace,
+    onChange: ({ type, object }) => {
+      if (!(type === 'Set' ? objects.setNamespace(object) : objects.removeNamespace(object))) return;
+      snapshots.changed();
+      for (const listener of onObject) listener(`Namespace//${object.metadata.name}`, true);
+    },
+    log,
+    times,
+  });
+  watches.push(namespaces);
+  copies.push({ kind: 'Namespace', watch: namespaces, list: (signal) => kube.list(NAMESPACES, { metadataOnly: true, signal }) });
+  policyWatches = watches.length;
   watches.push(
     startWatch<PodObject>({
       source: collection(kube, PODS, { labelSelector: `${LABELS.injected}=true` }),
@@ -94,6 +110,17 @@ export function startIndex(kube: KubeClient, log: WatchLog, times: Partial<Watch
       await Promise.all(watches.map((watch) => watch.stop()));
     },
   };
+}
+
+function pruneNamespace({ metadata: { name, uid, resourceVersion, creationTimestamp, annotations } }: KubeObject): KubeObject {
+  const { externalHosts } = NAMESPACE_ANNOTATIONS;
+  const hosts = annotations?.[externalHosts];
+  const kept = hosts === undefined ? {} : { annotations: { [externalHosts]: hosts } };
+  return { metadata: { name, ...kept, ...given({ uid, resourceVersion, creationTimestamp }) } };
+}
+
+function given(members: { readonly [member: string]: string | undefined }): { [member: string]: string } {
+  return Object.fromEntries(Object.entries(members).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
 }
 
 function typeOf(kind: Kind) {
