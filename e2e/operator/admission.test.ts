@@ -97,6 +97,16 @@ test('an opted-in pod that would get around the sidecar is refused, elsewhere it
   assert.equal(await create('plain', pod('spy', { spec: { hostPID: true } })), '');
   const optedIn = { metadata: { annotations: { 'chaperone.dev/inject': 'true' } }, spec: { shareProcessNamespace: true } };
   assert.match(await create('plain', pod('opted', optedIn)), /guard.pod.chaperone.dev.*shareProcessNamespace/s);
+  for (const odd of ['True', 'yes', '']) {
+    const opted = { metadata: { annotations: { 'chaperone.dev/inject': odd } }, spec: { shareProcessNamespace: true } };
+    assert.match(
+      await create('plain', pod('odd', opted)),
+      /guard.pod.chaperone.dev.*shareProcessNamespace/s,
+      `what "${odd}" means is not left open`,
+    );
+  }
+  const optedOut = { metadata: { annotations: { 'chaperone.dev/inject': 'false' } } };
+  assert.equal(await create('plain', pod('opted-out', optedOut)), '');
   assert.equal(await create('kube-system', pod('spy', { spec: { hostPID: true } })), '');
   assert.equal(await create('chaperone-system', pod('spy', { spec: { hostPID: true } })), '');
 });
@@ -114,6 +124,62 @@ test('an injected pod stays as it was injected', async () => {
   const debug = { spec: { ephemeralContainers: [{ name: 'debugger', image: 'busybox', targetContainerName: 'agent' }] } };
   assert.match(await patch('strategic', debug, '--subresource=ephemeralcontainers'), /ephemeral container/);
   assert.match(await saidOf(stage.kubectl(['-n', 'plain', 'label', 'pod', 'spy', 'chaperone.dev/injected=true'])), /injected/);
+});
+
+test('what a status or a binding brings to an injected pod is guarded too, and kubelets and controllers are not asked', async () => {
+  assert.equal(await create('plain', pod('status', { metadata: INJECTED })), '');
+  const patch = (body: object, kubectl = stage.kubectl) =>
+    saidOf(kubectl(['-n', 'plain', 'patch', 'pod', 'status', '--subresource=status', '--type=merge', '-p', JSON.stringify(body)]));
+  const run = (restartCount: number, more: object = {}) => ({
+    status: {
+      initContainerStatuses: [{ name: 'chaperone', image: 'x', imageID: '', ready: true, restartCount, containerID: 'c://1' }],
+      ...more,
+    },
+  });
+  assert.match(await patch({ metadata: { labels: { 'chaperone.dev/injected': null } } }), /guard.status.chaperone.dev.*injected/s);
+  assert.match(
+    await patch({ metadata: { annotations: { 'chaperone.dev/ca-bundle': 'OTHER' } } }),
+    /guard.status.chaperone.dev.*ca-bundle/s,
+  );
+  assert.match(await patch(run(1)), /guard.status.chaperone.dev.*the kubelet's to write/s);
+  assert.match(
+    await saidOf(
+      stage.kubectl([
+        '-n',
+        'plain',
+        'patch',
+        'pod',
+        'opted-out',
+        '--subresource=status',
+        '--type=merge',
+        '-p',
+        JSON.stringify({ metadata: INJECTED }),
+      ]),
+    ),
+    /guard.status.chaperone.dev.*injected/s,
+  );
+  const bind = (annotations: object) =>
+    saidOf(
+      stage.kubectl(['create', '--raw', '/api/v1/namespaces/plain/pods/status/binding', '-f', '-'], {
+        input: JSON.stringify({
+          apiVersion: 'v1',
+          kind: 'Binding',
+          metadata: { name: 'status', namespace: 'plain', annotations },
+          target: { apiVersion: 'v1', kind: 'Node', name: 'node-1' },
+        }),
+      }),
+    );
+  assert.match(await bind({ 'chaperone.dev/ca-bundle': 'OTHER' }), /guard.binding.chaperone.dev.*may not bring chaperone.dev\/ca-bundle/s);
+  await stage.stopAdmission();
+  try {
+    // Without the operator nodes and controllers work on.
+    assert.equal(await bind({}), '');
+    const kubelet = kubectlOf(await stage.plane.kubeconfigOf('system:node:node-1', ['system:nodes', 'system:masters']));
+    assert.equal(await patch(run(2), kubelet), '');
+    assert.equal(await patch({ status: { conditions: [{ type: 'Ready', status: 'False', reason: 'NodeLost' }] } }), '');
+  } finally {
+    await stage.startAdmission();
+  }
 });
 
 test('nobody gets into the sidecar, by WebSocket or SPDY, by exec or attach', async () => {

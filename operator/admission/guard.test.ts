@@ -80,3 +80,36 @@ test("nobody but a kubelet gets a token of the sidecar's audience", async () => 
   assert.equal((await guard(requestFor({ ...tokens, object: null }))).allowed, false);
   assert.equal((await guard(requestFor({ ...tokens, subResource: '', object: plain }))).allowed, false, 'a ServiceAccount itself');
 });
+
+test("of an injected pod's status only the kubelet says what became of the sidecar", async () => {
+  const status = (restarts: number, list = 'initContainerStatuses') => ({
+    ...injected,
+    status: { phase: 'Running', [list]: [{ name: 'chaperone', restartCount: restarts }] },
+  });
+  const write = async (object: JsonObject, oldObject: JsonObject, groups: readonly string[] = ['system:masters']) => {
+    const answer = await ask({
+      operation: 'UPDATE',
+      subResource: 'status',
+      object,
+      oldObject,
+      user: { username: 'somebody', groups, extra: {} },
+    });
+    return answer.allowed ? '' : answer.message;
+  };
+  assert.match(await write(status(1), status(0)), /the kubelet's to write/);
+  assert.match(await write(status(0, 'containerStatuses'), injected), /the kubelet's to write/);
+  // Asked of the pod's own rules, which here refuse all.
+  assert.match(await write(status(1), status(0), ['system:nodes']), /hostPID/);
+  assert.match(await write({ ...status(0), metadata: {} }, status(0)), /hostPID/);
+});
+
+test("a binding brings none of the injector's annotations", async () => {
+  const bind = async (metadata: JsonObject, over: Partial<AdmissionRequest> = {}) =>
+    (await ask({ subResource: 'binding', object: { metadata, target: { name: 'node-1' } }, ...over })).allowed;
+  assert.equal(await bind({ name: 'agent' }), true);
+  assert.equal(await bind({ annotations: { 'example.com/x': '1' } }), true);
+  assert.equal(await bind({ annotations: { 'chaperone.dev/ca-bundle': 'x' } }), false);
+  assert.equal(await bind({ labels: { 'chaperone.dev/injected': 'true' } }), false);
+  const legacy = { resource: { group: '', version: 'v1', resource: 'bindings' }, subResource: '' };
+  assert.equal(await bind({ annotations: { 'chaperone.dev/mode': 'Explicit' } }, legacy), false);
+});

@@ -1,5 +1,7 @@
 /** Keeps injected pods what they are, people out of the sidecar's containers, and its tokens with the kubelet. */
 import { AUDIENCE, CONTAINERS, LABELS } from '#crds/control/names.ts';
+import { GROUP } from '#crds/v1alpha1/kinds.ts';
+import { sameValue } from './inject/same.ts';
 import {
   type AdmissionAnswer,
   type AdmissionRequest,
@@ -39,6 +41,7 @@ export function guardHandler(options: GuardOptions): Handler {
   return async (request) => {
     const { object, oldObject, namespace } = request;
     if (isTokenRequest(request)) return guardToken(request);
+    if (isBinding(request)) return guardBinding(request);
     if (request.resource.group !== '' || request.resource.resource !== 'pods')
       return refusal(422, `not a pod: ${request.resource.resource}`);
     switch (request.operation) {
@@ -50,6 +53,11 @@ export function guardHandler(options: GuardOptions): Handler {
       case 'UPDATE': {
         if (object === null || oldObject === null) return refusal(422, 'there is no pod');
         if (!isInjected(object) && !isInjected(oldObject)) return ALLOWED;
+        if (request.subResource === 'status' && !request.user.groups.includes(NODES_GROUP) && !sameRun(object, oldObject))
+          return refusal(
+            403,
+            `the status of the container ${CONTAINERS.sidecar} is the kubelet's to write: by it a restarted sidecar is told from another`,
+          );
         const byOperator = request.user.username === options.operatorUser;
         return answerOf(await options.podProblems(object, oldObject, { namespace, byOperator }));
       }
@@ -63,6 +71,28 @@ export function guardHandler(options: GuardOptions): Handler {
 
 function isTokenRequest({ resource, subResource }: AdmissionRequest): boolean {
   return resource.group === '' && resource.resource === 'serviceaccounts' && subResource === 'token';
+}
+
+function isBinding({ resource, subResource }: AdmissionRequest): boolean {
+  return resource.group === '' && (resource.resource === 'bindings' || (resource.resource === 'pods' && subResource === 'binding'));
+}
+
+function guardBinding({ object }: AdmissionRequest): AdmissionAnswer {
+  const metadata = memberOf(object, 'metadata');
+  const ours = ['annotations', 'labels'].flatMap((map) =>
+    Object.keys(memberOf(metadata, map)).filter((key) => key.startsWith(`${GROUP}/`)),
+  );
+  return ours.length === 0 ? ALLOWED : refusal(403, `a binding may not bring ${ours.join(', ')} to a pod: remove it`);
+}
+
+/** What the two say of the sidecar, whatever the rest of the status is. */
+function sameRun(pod: JsonObject, oldPod: JsonObject): boolean {
+  const sidecars = (of: JsonObject) =>
+    ['initContainerStatuses', 'containerStatuses'].flatMap((name) => {
+      const list = memberOf(of, 'status')[name];
+      return Array.isArray(list) ? list.filter((one: unknown) => isObject(one) && one['name'] === CONTAINERS.sidecar) : [];
+    });
+  return sameValue(sidecars(pod), sidecars(oldPod));
 }
 
 /** The kubelet asks for the one that it mounts into the sidecar's container; nobody else has a use for one. */

@@ -15,6 +15,7 @@ const changed = (edit: (pod: Loose) => void, mode = 'Transparent'): Pod => {
   edit(pod);
   return pod;
 };
+const FOREIGN = '-----BEGIN CERTIFICATE-----\nZm9yZWlnbg==\n-----END CERTIFICATE-----\n';
 const sidecar = (pod: Loose) => pod.spec.initContainers.find(({ name }: { name: string }) => name === 'chaperone');
 
 describe('a change after injection is found', () => {
@@ -51,6 +52,8 @@ describe('a change after injection is found', () => {
     ['the volume', (pod) => (pod.spec.volumes[0].projected.sources[0].serviceAccountToken.audience = 'x'), /volumes are not as injected/],
     ['an unhardened container', (pod) => pod.spec.containers.push({ name: 'late' }), /late: securityContext is not as injected/],
     ['the agent softened', (pod) => (pod.spec.containers[0].securityContext.allowPrivilegeEscalation = true), /agent: securityContext/],
+    ['no authority', (pod) => delete pod.metadata.annotations['chaperone.dev/ca-bundle'], /ca-bundle is not as injected/],
+    ['another authority', (pod) => (pod.metadata.annotations['chaperone.dev/ca-bundle'] += FOREIGN), /ca-bundle is not as injected/],
     ['a field that no pod may have', (pod) => (pod.spec.hostPID = true), /spec\.hostPID/],
   ];
   for (const [name, edit, message] of changes) {
@@ -97,4 +100,10 @@ test('a pod that opted out may not look injected', () => {
   });
   assert.deepEqual(injectionProblems(out({}), context), []);
   assert.match(injectionProblems(out({ 'chaperone.dev/injected': 'true' }), context).join(), /not to be injected/);
+});
+
+test('an authority that only one of the replicas has taken on yet is no change, whichever of them injected', () => {
+  const [old, next] = ['b2xk', 'bmV4dA=='].map((base64) => `-----BEGIN CERTIFICATE-----\n${base64}\n-----END CERTIFICATE-----\n`);
+  const pod = injectedPod(bare('Explicit'), contextWith({ caBundle: `${old}` })).injected;
+  assert.deepEqual(injectionProblems(pod, contextWith({ caBundle: `${old}${next}` })), []);
 });

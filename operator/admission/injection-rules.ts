@@ -1,5 +1,5 @@
 /** Whether a pod's injected parts are the injector's own, as the validating webhook finds them after all mutation. Pure. */
-import { CONTAINERS, LABELS } from '#crds/control/names.ts';
+import { ANNOTATIONS, CONTAINERS, LABELS } from '#crds/control/names.ts';
 import { type InjectionContext, InjectionError } from './inject/context.ts';
 import { injectedPod } from './inject/inject.ts';
 import { hasOwnParts, isOwnContainer, isOwnVolume } from './inject/own-parts.ts';
@@ -49,7 +49,20 @@ function compare(pod: Pod, made: Pod): string[] {
   }
   const volumes = (of: Pod) => (of.spec?.volumes ?? []).filter(isOwnVolume).toSorted((a, b) => (a.name < b.name ? -1 : 1));
   if (!sameValue(volumes(pod), volumes(made))) problems.push(`the sidecar's volumes are not as injected: ${RESTART}`);
+  if (!trustsOnly(pod, made)) problems.push(`the annotation ${ANNOTATIONS.caBundle} is not as injected: ${RESTART}`);
   return [...problems, ...notHardened(pod, made)];
+}
+
+/** While the authority changes, the replica that injected may have known one more or one less; none may be anybody else's. */
+function trustsOnly(pod: Pod, made: Pod): boolean {
+  const certificates = (of: Pod) =>
+    (of.metadata?.annotations?.[ANNOTATIONS.caBundle] ?? '')
+      .split(/(?<=-----END CERTIFICATE-----)/)
+      .map((pem) => pem.trim())
+      .filter((pem) => pem !== '');
+  const own = certificates(made);
+  const found = certificates(pod);
+  return found.length > 0 && found.every((pem) => own.includes(pem));
 }
 
 function notHardened(pod: Pod, made: Pod): string[] {

@@ -62,7 +62,8 @@ export function webhooksOf(options: WebhookOptions): readonly Webhook[] {
   const notInjecting = { ...injecting, operator: 'NotIn' } as const;
   const optedIn = {
     name: 'opted-in',
-    expression: `has(object.metadata.annotations) && '${ANNOTATIONS.inject}' in object.metadata.annotations && object.metadata.annotations['${ANNOTATIONS.inject}'] == 'true'`,
+    // Whatever it says but 'false': what is no value is refused, and not left without a sidecar.
+    expression: `has(object.metadata.annotations) && '${ANNOTATIONS.inject}' in object.metadata.annotations && object.metadata.annotations['${ANNOTATIONS.inject}'] != 'false'`,
   };
   const injected = { matchLabels: { [LABELS.injected]: 'true' } };
   const notOurselves = { name: 'not-the-operator', expression: `request.userInfo.username != '${operatorUser(options)}'` };
@@ -132,6 +133,33 @@ export function webhooksOf(options: WebhookOptions): readonly Webhook[] {
       objectSelector: injected,
     },
     {
+      // The status can be written with other metadata, and says when the sidecar was restarted. Kubelets and controllers write it all the time, without the
+      // operator: it is asked only of what none of them does.
+      type: 'Validating',
+      name: 'guard.status.chaperone.dev',
+      path: '/guard',
+      rules: [{ ...pods(['UPDATE']), resources: ['pods/status'] }],
+      namespaceSelector: { matchExpressions: [elsewhere] },
+      objectSelector: injected,
+      matchConditions: [{ name: 'what-is-the-injectors', expression: changesOurs() }],
+    },
+    {
+      // A binding's annotations become the pod's.
+      type: 'Validating',
+      name: 'guard.binding.chaperone.dev',
+      path: '/guard',
+      rules: [{ ...pods(['CREATE']), resources: ['pods/binding', 'bindings'] }],
+      namespaceSelector: { matchExpressions: [elsewhere] },
+      matchConditions: [
+        {
+          name: 'what-is-the-injectors',
+          expression: ['annotations', 'labels']
+            .map((map) => `(has(object.metadata.${map}) && object.metadata.${map}.exists(key, key.startsWith('${GROUP}/')))`)
+            .join(' || '),
+        },
+      ],
+    },
+    {
       // What is connected to has no labels, so the container's name has to tell. kubectl always names one.
       type: 'Validating',
       name: 'guard.exec.chaperone.dev',
@@ -158,6 +186,21 @@ export function webhooksOf(options: WebhookOptions): readonly Webhook[] {
       ],
     },
   ];
+}
+
+/** CEL: a label or an annotation that counts is another, or somebody who is no kubelet says something else of the sidecar. */
+function changesOurs(): string {
+  const value = (object: string, map: string, key: string) =>
+    `(has(${object}.metadata.${map}) && '${key}' in ${object}.metadata.${map} ? ${object}.metadata.${map}['${key}'] : '')`;
+  const changes = (of: (object: string) => string) => `${of('object')} != ${of('oldObject')}`;
+  const list = (object: string, name: string) => `(has(${object}.status.${name}) ? ${object}.status.${name} : [])`;
+  const sidecar = (object: string) =>
+    `(${list(object, 'initContainerStatuses')} + ${list(object, 'containerStatuses')}).filter(status, status.name == '${CONTAINERS.sidecar}')`;
+  return [
+    changes((object) => value(object, 'labels', LABELS.injected)),
+    ...[ANNOTATIONS.status, ANNOTATIONS.mode, ANNOTATIONS.caBundle].map((key) => changes((object) => value(object, 'annotations', key))),
+    `(!('${NODES_GROUP}' in request.userInfo.groups) && ${changes(sidecar)})`,
+  ].join(' || ');
 }
 
 function pods(operations: WebhookRule['operations']): WebhookRule {

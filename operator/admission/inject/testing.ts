@@ -20,14 +20,15 @@ interface Overrides {
   readonly namespaceLabels?: Readonly<Record<string, string>>;
   readonly resources?: InjectionContext['resources'];
   readonly settings?: Partial<InjectionSettings>;
+  readonly caBundle?: string;
 }
 
 /** An enabled namespace `shop` with one PostgreSQL. */
-export function contextWith({ namespaceLabels, resources, settings }: Overrides = {}): InjectionContext {
+export function contextWith({ namespaceLabels, resources, settings, caBundle }: Overrides = {}): InjectionContext {
   return {
     namespace: { name: 'shop', labels: namespaceLabels ?? { 'chaperone.dev/injection': 'enabled' } },
     resources: resources ?? [{ namespace: 'shop', name: 'orders', address: { host: 'orders-db.shop.svc', port: 5432 } }],
-    caBundle: '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n',
+    caBundle: caBundle ?? '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n',
     settings: { ...SETTINGS, ...settings },
   };
 }
