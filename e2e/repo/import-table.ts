@@ -33,9 +33,9 @@ export const TABLE: readonly Row[] = [
   { of: 'sidecar/permit.ts', tree: CONTRACT, packages: [], node: [] },
   { of: 'sidecar/wire', tree: ['crds/policy/action.ts'], packages: [], node: ['buffer'] },
   { of: 'sidecar/wire/postgres', tree: ['crds/policy/action.ts'], packages: ['libpg-query'], node: ['buffer'] },
-  { of: 'sidecar/transport', tree: [], packages: [], node: [...BYTES, ...SOCKETS] },
+  { of: 'sidecar/transport', tree: ['sidecar/system'], packages: [], node: [...BYTES, ...SOCKETS] },
   // What Node has no call for, through the C library.
-  { of: 'sidecar/system', tree: [], packages: ['koffi'], node: ['fs', 'fs/promises', 'module'] },
+  { of: 'sidecar/system', tree: [], packages: ['koffi'], node: ['fs', 'fs/promises', 'module', 'net'] },
   { of: 'sidecar/listener', tree: STAGE, packages: [], node: [...BYTES, ...FILES, ...SOCKETS] },
   { of: 'sidecar/identity', tree: STAGE, packages: ['jose'], node: [...BYTES, ...FILES] },
   { of: 'sidecar/decide', tree: STAGE, packages: [], node: [] },

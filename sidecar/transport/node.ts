@@ -5,13 +5,13 @@ import type { ByteStream, StreamHandlers } from './stream.ts';
 /** Any of Node's duplex streams: accepted sockets and TLS. Each chunk is one of its own. */
 export class NodeStream implements ByteStream {
   readonly lends = false;
-  readonly #duplex: Duplex;
+  readonly duplex: Duplex;
   #handlers: StreamHandlers | null = null;
   #error: Error | null = null;
   #closed = false;
 
   constructor(duplex: Duplex) {
-    this.#duplex = duplex;
+    this.duplex = duplex;
     // From here on: an error between two owners must not be thrown at the process.
     duplex.on('error', this.#onError);
     duplex.on('close', this.#onClose);
@@ -41,41 +41,41 @@ export class NodeStream implements ByteStream {
       });
       return;
     }
-    if (first) this.#duplex.on('data', this.#onData);
-    this.#duplex.resume();
+    if (first) this.duplex.on('data', this.#onData);
+    this.duplex.resume();
   }
 
   pause(): void {
-    this.#duplex.pause();
+    this.duplex.pause();
   }
 
   resume(): void {
-    this.#duplex.resume();
+    this.duplex.resume();
   }
 
   write(bytes: Uint8Array): boolean {
-    if (this.#closed || this.#duplex.destroyed) return true;
-    const more = this.#duplex.write(bytes);
+    if (this.#closed || this.duplex.destroyed) return true;
+    const more = this.duplex.write(bytes);
     // Node says false for every large chunk, also for one that the kernel took at once.
-    if (this.#duplex.writableLength === 0) return true;
+    if (this.duplex.writableLength === 0) return true;
     noteQueued();
     return more;
   }
 
   end(): void {
-    this.#duplex.end();
+    this.duplex.end();
   }
 
   destroy(): void {
-    this.#duplex.destroy();
+    this.duplex.destroy();
   }
 
   get pending(): number {
-    return this.#duplex.writableLength;
+    return this.duplex.writableLength;
   }
 
   get destroyed(): boolean {
-    return this.#duplex.destroyed;
+    return this.duplex.destroyed;
   }
 
   /**
@@ -83,7 +83,7 @@ export class NodeStream implements ByteStream {
    * What came and was not read is still in it.
    */
   detach(): Duplex {
-    const duplex = this.#duplex;
+    const duplex = this.duplex;
     duplex.pause();
     duplex.off('data', this.#onData);
     duplex.off('end', this.#onEnd);

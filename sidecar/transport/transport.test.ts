@@ -60,12 +60,26 @@ const streams: { name: string; open: (port: number) => Promise<ByteStream> }[] =
   {
     name: 'OnReadSocket',
     open: async (port) => {
-      const stream = new OnReadSocket({ host: '127.0.0.1', port });
+      const stream = OnReadSocket.connect({ host: '127.0.0.1', port });
       await once(stream.socket, 'connect');
       return stream;
     },
   },
+  {
+    name: 'OnReadSocket over a socket of another’s',
+    open: async (port) => {
+      const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+      await once(socket, 'connect');
+      return takenOver(socket.pause());
+    },
+  },
 ];
+
+function takenOver(socket: Socket): OnReadSocket {
+  const stream = OnReadSocket.over(socket);
+  assert.ok(stream !== null);
+  return stream;
+}
 
 for (const { name, open } of streams) {
   describe(name, () => {
@@ -247,5 +261,41 @@ test('a stream that was let go of can be taken by another', async () => {
   await second.until(() => second.events.includes('closed') || second.events.includes('ended'));
   assert.deepEqual(first.events, []);
   socket.destroy();
+  server.close();
+});
+
+test('who accepted a connection learns that it closed, and can close it, when another has taken it over', async () => {
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  const accept = async (): Promise<[Socket, Socket]> => {
+    const client = connect({ port, host: '127.0.0.1' });
+    const [accepted] = (await once(server, 'connection')) as [Socket];
+    return [client, accepted];
+  };
+  const [first, accepted] = await accept();
+  takenOver(accepted).start(new Collector());
+  first.destroy();
+  takenOver((await accept())[1]).destroy();
+  const [last, closing] = await accept();
+  const seen = new Collector();
+  takenOver(closing).start(seen);
+  closing.destroy();
+  await Promise.all([once(last, 'close'), seen.until(() => seen.events.includes('closed'))]);
+  assert.ok(!accepted.destroyed, 'a peer that only said that it ends is still written to');
+  accepted.destroy();
+  // Waits for all connections: none was forgotten.
+  await new Promise((resolve) => server.close(resolve));
+});
+
+test('a socket with unread bytes, or one that has gone, is not taken over', async () => {
+  const server = createServer((peer) => peer.end('hello')).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const socket = connect((server.address() as { port: number }).port, '127.0.0.1');
+  await once(socket, 'readable');
+  assert.equal(OnReadSocket.over(socket), null);
+  assert.equal(String(socket.read()), 'hello');
+  socket.destroy();
+  assert.equal(OnReadSocket.over(socket), null);
   server.close();
 });

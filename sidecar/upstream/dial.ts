@@ -47,7 +47,7 @@ export async function dialSocket(options: DialOptions): Promise<Socket> {
 /** Plain TCP for good. Rejects with UpstreamError. */
 export async function dialPlain(options: DialOptions): Promise<OnReadSocket> {
   requireProof(options.recorded);
-  const stream = new OnReadSocket(placeOf(options.address));
+  const stream = OnReadSocket.connect(placeOf(options.address));
   await connected(stream.socket, options);
   return stream;
 }

@@ -217,7 +217,7 @@ class PostgresDriver implements Driver {
       requestedUser: asked.user,
       database: asked.database,
       recorder,
-      client: handshake.stream,
+      client: handshake.handOver(),
       server,
       recorded,
       catalog: lease,

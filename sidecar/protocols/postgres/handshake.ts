@@ -1,7 +1,9 @@
+import { Socket } from 'node:net';
 import type { StartTls } from '../../listener/tls.ts';
 import { TLS_HANDSHAKE_BYTE } from '../../listener/tls.ts';
 import type { Connection } from '../../pipeline.ts';
 import { NodeStream } from '../../transport/node.ts';
+import { OnReadSocket } from '../../transport/onread.ts';
 import type { ByteStream } from '../../transport/stream.ts';
 import { WireError } from '../../wire/postgres/errors.ts';
 import { type Frame, FrameReader } from '../../wire/postgres/frame.ts';
@@ -13,6 +15,7 @@ const AHEAD_BYTES = 256 * 1024;
 /** A client before its session: one reader over one stream, with promises instead of handlers. */
 export class Handshake {
   #stream: NodeStream;
+  #handedOver: ByteStream | null = null;
   readonly reader: FrameReader;
   encrypted = false;
   #closed = false;
@@ -32,7 +35,7 @@ export class Handshake {
   }
 
   get stream(): ByteStream {
-    return this.#stream;
+    return this.#handedOver ?? this.#stream;
   }
 
   #listen(): void {
@@ -111,6 +114,17 @@ export class Handshake {
     if (tls === null) throw new WireError('unexpected_type', 'TLS is not served');
     this.#adopt(await tls.direct(this.#stream.detach(), received, 'postgresql'));
     return true;
+  }
+
+  /** The stream for the session, which reads on where this stops. A plain one is read without Node's stream from here on. */
+  handOver(): ByteStream {
+    const { duplex } = this.#stream;
+    if (this.#closed || this.encrypted || !(duplex instanceof Socket)) return this.#stream;
+    this.#stream.detach();
+    const unread: unknown = duplex.read();
+    if (Buffer.isBuffer(unread)) this.reader.push(unread);
+    this.#handedOver = OnReadSocket.over(duplex) ?? new NodeStream(duplex);
+    return this.#handedOver;
   }
 
   #adopt(stream: ConstructorParameters<typeof NodeStream>[0]): void {
