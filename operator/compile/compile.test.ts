@@ -6,7 +6,7 @@ import { parseAllDocuments } from 'yaml';
 import { loadSnapshot } from '#crds/policy/load.ts';
 import { CAPABILITIES } from '#crds/policy/snapshot.ts';
 import { validateManifest } from '#crds/v1alpha1/validate.ts';
-import { type CompileObject, compile } from './compile.ts';
+import { type CompileObject, compile, compileWorkload, worldOf } from './compile.ts';
 
 const GOLDEN = new URL('./testdata/quickstart.json', import.meta.url);
 const QUICKSTART = new URL('../../examples/quickstart/', import.meta.url);
@@ -140,6 +140,36 @@ test('a workload that no policy is about gets the resource without policies, cre
 test('a policy about tokens is there for every workload, since any agent may present one', () => {
   const { resource } = compileText(RESOURCE + policy({ subjects: `{serviceAccount: {namespace: shop, name: other}}, {group: sre}` }));
   assert.deepEqual(resource.policies[0]?.subjects, [{ group: 'sre' }]);
+});
+
+test('where no policy can ever let the workload in, no Secret is named: its sidecar never has one', () => {
+  const http = RESOURCE.replace('PostgreSQL', 'HTTP').replace(
+    /postgresql: .*/,
+    'http: {credential: {header: authorization, secretRef: {name: db-credential, key: token}}}',
+  );
+  const inCluster = (text: string) => {
+    const world = worldOf(objectsOf(text), [], new Map([['shop', { createdAt: '', externalHosts: [] }]]));
+    return JSON.stringify(compileWorkload(world, agent));
+  };
+  const inFolder = (text: string) => JSON.stringify(compileText(text).snapshot);
+  for (const resource of [RESOURCE, http]) {
+    for (const useless of [
+      policy({ rules: DENY }),
+      policy({ mode: 'Audit' }),
+      policy({ rules: DENY }) + policy({ name: 'q', mode: 'Audit' }),
+    ]) {
+      for (const json of [inCluster(resource + useless), inFolder(resource + useless)])
+        assert.doesNotMatch(json, /db-credential|db-ca/, useless);
+    }
+    for (const useful of [policy({ subjects: AGENT }), policy({ rules: ASK }), policy({ rules: `${DENY}, ${ALLOW}` })]) {
+      for (const json of [inCluster(resource + useful), inFolder(resource + useful)])
+        assert.match(json, /db-ca.*db-credential|db-credential.*db-ca/, useful);
+    }
+    const tokens = policy({ subjects: '{group: sre}' });
+    assert.doesNotMatch(inCluster(resource + tokens), /db-credential|db-ca/, 'a sidecar in a cluster knows no issuer');
+    assert.match(inFolder(resource + tokens), /db-credential/);
+    assert.doesNotMatch(inFolder(resource.replace('spec:', 'spec:\n  agentToken: Ignore') + tokens), /db-credential/);
+  }
 });
 
 test('a policy, a mask or a gate of another namespace changes nothing', () => {

@@ -37,13 +37,15 @@ export function compileWorkload(world: World, workload: Workload): Snapshot {
   const used = new Map<string, Source>();
   const use = ({ kind, namespace, name, uid, generation }: Source) =>
     used.set(`${kind}/${namespace}/${name}`, { kind, namespace, name, uid, generation });
+  // A sidecar in a cluster knows no issuer.
+  const takesTokens = world.namespaces === null;
   // A host that its namespace was not given is only its own pods': to the others it is as if the resource were not there.
   const resources = world.resources.flatMap((resource) => {
     const { address, aliases = [] } = resource.spec;
     const places = placesIn(workload.namespace, resource.metadata, { address, aliases }, world.namespaces);
     if (places === null) return [];
     use(sourceOf(resource));
-    return [compileResource(resource, contributionsTo(resource, world, workload, use), places)];
+    return [compileResource(resource, contributionsTo(resource, world, workload, use), places, takesTokens)];
   });
   const broken = world.broken
     .filter(({ kind }) => kind === 'ProtectedResource')

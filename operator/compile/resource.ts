@@ -11,14 +11,18 @@ export interface Contributions {
   readonly unresolved: readonly string[];
 }
 
-/** One resource. Where no policy is about the workload it is still named, so that a refusal is understood, with no credential and no mask. At the places that the workload has. */
+/**
+ * One resource, at the places that the workload has. Where no policy is about the workload it is still named, so that a refusal is understood, with no
+ * mask; and where none can ever let it in, no Secret is named, so that its sidecar never has one. `takesTokens`: its sidecar may know an issuer.
+ */
 export function compileResource(
   { metadata, spec }: ProtectedResource,
   contributions: Contributions,
   { address, aliases }: Pick<SnapshotResource, 'address' | 'aliases'>,
+  takesTokens: boolean,
 ): SnapshotResource {
   const { policies, masking, unresolved } = contributions;
-  const known = policies.length > 0;
+  const needed = policies.some((policy) => mayLetIn(policy, takesTokens && spec.agentToken === 'Accept'));
   const { mode, serverName, caSecretRef } = spec.tls;
   const { results, sampleRows, fsync } = spec.recording;
   return {
@@ -32,15 +36,21 @@ export function compileResource(
     tls: {
       mode,
       ...(serverName === undefined ? {} : { serverName }),
-      ...(caSecretRef === undefined ? {} : { caSecret: { name: caSecretRef.name, key: caSecretRef.key } }),
+      ...(caSecretRef === undefined || !needed ? {} : { caSecret: { name: caSecretRef.name, key: caSecretRef.key } }),
     },
     agentToken: spec.agentToken,
-    ...protocolPart(spec, known),
+    ...protocolPart(spec, needed),
     recording: { results, sampleRows, fsync },
     policies,
     masking,
     gates: contributions.gates,
   };
+}
+
+/** A session is opened by a rule that allows or asks, of a policy that is enforced and that means somebody who can come. */
+function mayLetIn({ mode, rules, subjects }: SnapshotPolicy, tokens: boolean): boolean {
+  const lets = mode === 'Enforce' && rules.some(({ action }) => action !== 'Deny');
+  return lets && subjects.some(({ serviceAccount }) => serviceAccount !== undefined || tokens);
 }
 
 /** A target whose spec can't be understood: no sidecar has the capability, so it denies. A name that ends in `.invalid` is never resolved (RFC 6761). */
@@ -63,7 +73,7 @@ export function brokenResource(object: BrokenObject): SnapshotResource {
   };
 }
 
-function protocolPart(spec: ProtectedResource['spec'], known: boolean): Pick<SnapshotResource, 'postgresql' | 'http'> {
+function protocolPart(spec: ProtectedResource['spec'], needed: boolean): Pick<SnapshotResource, 'postgresql' | 'http'> {
   switch (spec.protocol) {
     case 'PostgreSQL': {
       if (spec.postgresql === undefined) return {};
@@ -74,11 +84,11 @@ function protocolPart(spec: ProtectedResource['spec'], known: boolean): Pick<Sna
         usernameKey: secretRef.usernameKey,
         passwordKey: secretRef.passwordKey,
       }));
-      return { postgresql: { database, users: known ? named : [] } };
+      return { postgresql: { database, users: needed ? named : [] } };
     }
     case 'HTTP': {
       const credential = spec.http?.credential;
-      if (credential === undefined || !known) return { http: {} };
+      if (credential === undefined || !needed) return { http: {} };
       const { header, prefix, secretRef } = credential;
       return { http: { credential: { header, prefix, secret: { name: secretRef.name, key: secretRef.key } } } };
     }
