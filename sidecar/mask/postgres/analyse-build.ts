@@ -9,6 +9,7 @@ import { type Names, runsNamed, toStatement } from './analyse-facts.ts';
 import type { Edit } from './analyse-shape.ts';
 import type { Resolver } from './resolve.ts';
 import { resolveRelation } from './resolve.ts';
+import type { IsMasked, ResultPlan } from './result-plan.ts';
 import { rewriteMasked } from './rewrite.ts';
 import { refusal } from './vet.ts';
 import { mayShowMaskedInErrors, NAMELESS, vetMasked } from './vet-statement.ts';
@@ -20,6 +21,8 @@ export interface Built {
   readonly edits: readonly Edit[];
   /** It runs a prepared statement or a cursor, so the answer holds for this moment only. */
   readonly dependsOnNames: boolean;
+  /** Another integer in the text may mean another column of the result. */
+  readonly dependsOnIntegers: boolean;
 }
 
 const MAX_RUN_DEPTH = 4;
@@ -33,13 +36,19 @@ export function buildAnalysis(input: AnalyseInput, world: MaskedCatalog | null, 
     const why = deep
       ? refusal('Unparsable', 'the statement is nested too deeply')
       : refusal('NotSupported', 'the statement could not be analysed');
-    return { analysis: notRead(input, basis, why), edits: [], dependsOnNames: false };
+    return { analysis: notRead(input, basis, why), edits: [], dependsOnNames: false, dependsOnIntegers: false };
   }
 }
 
 function build(input: AnalyseInput, world: MaskedCatalog | null, basis: string, depth: number): Built {
   const parsed = parseSql(input.sql);
-  if (!parsed.ok) return { analysis: notRead(input, basis, refusal('Unparsable', parsed.message)), edits: [], dependsOnNames: false };
+  if (!parsed.ok)
+    return {
+      analysis: notRead(input, basis, refusal('Unparsable', parsed.message)),
+      edits: [],
+      dependsOnNames: false,
+      dependsOnIntegers: false,
+    };
   const all = parsed.statements.map((statement) => readFacts(statement.stmt));
   const { searchPath, database } = input.state;
   const at: Resolver | null = world === null ? null : { catalog: world.catalog, searchPath, database };
@@ -56,6 +65,7 @@ function build(input: AnalyseInput, world: MaskedCatalog | null, basis: string, 
   const parameters: number[] = [];
   let refused = firstRefusal(all, (facts) => refuseAlways(facts)) ?? refuseStateBeforeOthers(all);
   for (const run of runs) refused ??= run.refusal ?? run.analysis?.refusal ?? null;
+  refused ??= refuseMixedResults(all, runs);
   if (input.mask.active) {
     for (const facts of all) {
       const vetted = vetMasked(world, at, facts);
@@ -67,11 +77,18 @@ function build(input: AnalyseInput, world: MaskedCatalog | null, basis: string, 
     input.mask.active && (refused !== null || runs.some((run) => run.analysis?.touchesMasked === true) || touchesAny(world, at, all));
   let sent = input.sql;
   let edits: readonly Edit[] = [];
+  // EXECUTE and FETCH give the result of what they run.
+  let plan = runs.length === 1 ? (runs[0]?.analysis?.plan ?? null) : null;
+  let unfit: readonly string[] = [];
+  let dependsOnIntegers = false;
   if (refused === null && touches && world !== null && at !== null) {
     const rewritten = rewriteMasked(world, at, input.sql, all);
     if (rewritten.ok) {
       sent = rewritten.sql;
       edits = rewritten.edits;
+      plan ??= rewritten.plan;
+      unfit = rewritten.unfit;
+      dependsOnIntegers = rewritten.dependsOnIntegers;
     } else refused = rewritten.refusal;
   }
   const analysis = finish(input, basis, {
@@ -83,9 +100,12 @@ function build(input: AnalyseInput, world: MaskedCatalog | null, basis: string, 
     passwords: carriesPassword(input.sql) || runs.some((run) => run.analysis?.passwords === true),
     refusal: refused,
     effects: mergeEffects(effects),
+    plan,
+    isMasked: input.mask.active && world !== null ? world.isMasked : null,
+    unfit,
     isEmpty: all.length === 0,
   });
-  return { analysis, edits, dependsOnNames: all.some((facts) => runsNamed(facts) !== null) };
+  return { analysis, edits, dependsOnNames: all.some((facts) => runsNamed(facts) !== null), dependsOnIntegers };
 }
 
 interface Run {
@@ -115,6 +135,14 @@ function runOf(input: AnalyseInput, world: MaskedCatalog | null, basis: string, 
     return { analysis: current, inner: current.statements, refusal: refusal('NotSupported', 'EXECUTE of what is no query') };
   }
   return { analysis: current, inner: current.statements, refusal: null };
+}
+
+/** What was prepared or declared gives columns in clear that the sidecar must find: only where its result is the only one, and its rows are the result. */
+function refuseMixedResults(all: readonly StatementFacts[], runs: readonly Run[]): Refusal | null {
+  const index = runs.findIndex((run) => (run.analysis?.plan ?? null) !== null);
+  const type = all[index]?.type;
+  if (index < 0 || (all.length === 1 && (type === 'ExecuteStmt' || type === 'FetchStmt'))) return null;
+  return refusal('NotRewritable', 'what was prepared or declared has a column of tokens: run it in a message of its own');
 }
 
 function refuseAlways(facts: StatementFacts): Refusal | null {
@@ -201,6 +229,9 @@ class JudgedText implements Analysis {
   readonly passwords: boolean;
   readonly refusal: Refusal | null;
   readonly effects: Effects;
+  readonly plan: ResultPlan | null;
+  readonly isMasked: IsMasked | null;
+  readonly unfit: readonly string[];
   readonly isEmpty: boolean;
   readonly #literals: Literals;
 
@@ -215,6 +246,9 @@ class JudgedText implements Analysis {
     this.passwords = judged.passwords;
     this.refusal = judged.refusal;
     this.effects = judged.effects;
+    this.plan = judged.plan;
+    this.isMasked = judged.isMasked;
+    this.unfit = judged.unfit;
     this.isEmpty = judged.isEmpty;
     this.#literals = literals;
   }
@@ -254,6 +288,9 @@ function notRead(input: AnalyseInput, basis: string, why: Refusal): Analysis {
     passwords: carriesPassword(input.sql),
     refusal: why,
     effects: NO_EFFECTS,
+    plan: null,
+    isMasked: null,
+    unfit: [],
     isEmpty: false,
   };
   // An unterminated literal hides from the scanner: the text goes as one token.

@@ -315,6 +315,7 @@ describe('analysis', () => {
         const sql = template.replaceAll('#', () => String(values[index++ % values.length]));
         const plain = (analysis: Analysis): unknown => ({
           ...analysis,
+          isMasked: typeof analysis.isMasked,
           recorded: analysis.recorded((x) => `<${x}>`),
           recordedSent: analysis.recordedSent((x) => `<${x}>`),
         });

@@ -5,6 +5,7 @@ import { loadParser } from '#sidecar/wire/postgres/sql/parse.ts';
 import { buildAnalysis, forText } from './analyse-build.ts';
 import { literalsLike, rewriteLike, type ShapedAnalysis, shaped, shapeOf } from './analyse-shape.ts';
 import type { Catalog } from './catalog.ts';
+import type { IsMasked, ResultPlan } from './result-plan.ts';
 import { MaskedCatalog } from './world.ts';
 
 /** What the server resolves names by. Read it again after each statement whose `effects.state` is true, and after the end of a transaction that held one. */
@@ -84,6 +85,12 @@ export interface Analysis {
   recordedSent(tokenise: (literal: string) => string): string;
   readonly refusal: Refusal | null;
   readonly effects: Effects;
+  /** What the sidecar does with the columns of its result; null where it has nothing to do. */
+  readonly plan: ResultPlan | null;
+  /** Which columns no result may show as they are; null where there is no catalog. */
+  readonly isMasked: IsMasked | null;
+  /** Masked columns whose strategy has no form in their type, in words. */
+  readonly unfit: readonly string[];
   /** No statement at all. */
   readonly isEmpty: boolean;
   /** Of catalog, search path and masks. Where it differs at Bind or Execute, analyse again: the server resolves names again too. */
@@ -131,10 +138,10 @@ export function newAnalyser(): Analyser {
     }
     const known = context.answers.get(input.sql);
     if (known !== undefined) return known;
-    const { analysis, dependsOnNames, edits } = buildAnalysis(input, context.world, context.basis);
+    const { analysis, dependsOnNames, dependsOnIntegers, edits } = buildAnalysis(input, context.world, context.basis);
     if (dependsOnNames) return analysis;
     remember(context, analysis);
-    if (shape !== null && analysis.refusal === null) rememberShape(context, shaped(analysis, shape, edits));
+    if (shape !== null && analysis.refusal === null && !dependsOnIntegers) rememberShape(context, shaped(analysis, shape, edits));
     return analysis;
   };
 }

@@ -1,6 +1,11 @@
 /** What a masked value looks like: a client that writes it back would overwrite the real one. */
 export const REDACTED = '[redacted]';
 
+/** In a text of no more characters than that. Cut in two it would look like a value. */
+export function shortRedacted(maxLength: number | null): string {
+  return maxLength === null || maxLength >= REDACTED.length ? REDACTED : '*'.repeat(maxLength);
+}
+
 const TYPED = new Set(['00000000-0000-0000-0000-000000000000', '1970-01-01', '"[redacted]"']);
 
 /** True for text that the masks produce, so that it can't be written to a masked column. */

@@ -2,7 +2,8 @@
 import type { ColumnMask } from '#crds/policy/mask.ts';
 import type { Catalog, CatalogType, Column } from './catalog.ts';
 import { FIRST_USER_OID } from './catalog-queries.ts';
-import { REDACTED } from './placeholder.ts';
+import { REDACTED, shortRedacted } from './placeholder.ts';
+import { lengthOf } from './token-types.ts';
 
 const TEXT_TYPES: ReadonlySet<string> = new Set(['text', 'varchar', 'bpchar', 'name', 'char', 'citext']);
 const CONSTANTS: ReadonlyMap<string, string> = new Map([
@@ -32,19 +33,19 @@ export function maskExpression(catalog: Catalog, column: Column, mask: ColumnMas
       return cast('NULL');
     case 'Partial':
       if (isText) return cast(partial(`${row}.${quoteIdentifier(column.name)}`, mask.strategy.keepStart, mask.strategy.keepEnd));
-      return cast(redacted(type, isText));
+      return cast(redacted(type, isText, typmod));
     case 'Redact':
     case 'FormatPreserving':
     case 'Token':
       // The server knows no key: what it computes with is the placeholder.
-      return cast(redacted(type, isText));
+      return cast(redacted(type, isText, typmod));
     default:
       return mask.strategy satisfies never;
   }
 }
 
 /** A domain may refuse the mask, so its base type stands for it; the wire shows the base type anyway. */
-function baseType(catalog: Catalog, column: Column): { readonly type: CatalogType | null; readonly typmod: string } {
+export function baseType(catalog: Catalog, column: Column): { readonly type: CatalogType | null; readonly typmod: string } {
   let type = catalog.typesByOid.get(column.type) ?? null;
   let typmod = column.typmod;
   for (let depth = 0; type !== null && type.kind === 'd' && depth < 32; depth++) {
@@ -54,8 +55,8 @@ function baseType(catalog: Catalog, column: Column): { readonly type: CatalogTyp
   return { type, typmod };
 }
 
-function redacted(type: CatalogType, isText: boolean): string {
-  if (isText) return `'${REDACTED}'`;
+function redacted(type: CatalogType, isText: boolean, typmod: string): string {
+  if (isText) return `'${shortRedacted(type.name === 'char' ? 1 : lengthOf(type.name, typmod))}'`;
   if (type.element !== 0) return `'{}'`;
   const constant = type.oid < FIRST_USER_OID ? CONSTANTS.get(type.name) : undefined;
   return constant === undefined ? 'NULL' : `'${constant}'`;

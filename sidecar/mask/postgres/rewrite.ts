@@ -8,14 +8,25 @@ import type { RelationFact, StatementFacts } from '#sidecar/wire/postgres/sql/fa
 import { COMMENT_TOKENS, parseSql, scanSql, TOKEN, type Token } from '#sidecar/wire/postgres/sql/parse.ts';
 import type { Refusal } from './analyse.ts';
 import type { Edit } from './analyse-shape.ts';
-import type { Relation } from './catalog.ts';
+import type { Column, Relation } from './catalog.ts';
 import { type Resolver, resolveRelation } from './resolve.ts';
+import type { ResultPlan } from './result-plan.ts';
 import { maskExpression, quoteIdentifier } from './rewrite-expression.ts';
+import { findTokens, hiddenName, NO_TOKENS, type TokenFindings } from './rewrite-tokens.ts';
 import { QUALIFIED, sameButForReplaced } from './rewrite-verify.ts';
 import type { MaskedCatalog } from './world.ts';
 
 export type Rewritten =
-  | { readonly ok: true; readonly sql: string; readonly edits: readonly Edit[] }
+  | {
+      readonly ok: true;
+      readonly sql: string;
+      readonly edits: readonly Edit[];
+      /** What the sidecar does with the result; null where it has nothing to do. */
+      readonly plan: ResultPlan | null;
+      readonly unfit: readonly string[];
+      /** Another integer in the text could make it another rewrite. */
+      readonly dependsOnIntegers: boolean;
+    }
   | { readonly ok: false; readonly refusal: Refusal };
 
 const MAX_VIEW_DEPTH = 16;
@@ -34,6 +45,8 @@ export function rewriteMasked(
   const replaced = new Map<Fields, Fields>();
   const edits: Edit[] = [];
   let tokens: readonly Token[] | null = null;
+  const codeOf = (): readonly Token[] | null => (tokens ??= scanSql(sql)?.filter((token) => !COMMENT_TOKENS.has(token.type)) ?? null);
+  const { rewrite, unfit, dependsOnIntegers } = depth > 0 ? NO_TOKENS : tokensOf(world, at, sql, statements, codeOf);
   for (const statement of statements) {
     for (const fact of statement.relations) {
       if (fact.role !== 'From') continue;
@@ -48,17 +61,20 @@ export function rewriteMasked(
         continue;
       }
       if (fact.sampled) return refuse(`TABLESAMPLE of ${relation.name}, which has masked columns`);
-      const source = world.source(relation, fact.node.inh !== true, () => makeSource(world, relation, fact.node.inh !== true, depth));
+      const only = fact.node.inh !== true;
+      const hidden = rewrite?.hidden.get(fact.node) ?? [];
+      const source = world.source(relation, only, hidden, () => makeSource(world, relation, only, hidden, depth));
       if (!source.ok) return source;
-      tokens ??= scanSql(sql)?.filter((token) => !COMMENT_TOKENS.has(token.type)) ?? null;
-      const edit = tokens === null ? null : editFor(tokens, fact, source.sql);
+      const code = codeOf();
+      const edit = code === null ? null : editFor(code, fact, source.sql);
       if (edit === null) return refuse(`the reference to ${relation.name} can't be found in the text`);
       replaced.set(fact.node, source.tree);
       edits.push(edit);
       if (edits.length > MAX_REFERENCES) return refuse(`more than ${MAX_REFERENCES} references to relations with masked columns`);
     }
   }
-  if (edits.length === 0) return { ok: true, sql, edits };
+  if (edits.length === 0) return { ok: true, sql, edits, plan: null, unfit, dependsOnIntegers };
+  edits.push(...(rewrite?.edits ?? []));
   edits.sort((left, right) => left.start - right.start);
   const out = splice(sql, edits);
   const again = out === null ? null : parseSql(out);
@@ -66,29 +82,43 @@ export function rewriteMasked(
     return refuse('the rewritten statement does not parse');
   }
   const isSame = (statement: StatementFacts, index: number): boolean =>
-    sameButForReplaced({ [statement.type]: statement.node }, again.statements[index]?.stmt, replaced);
+    sameButForReplaced(rewrite?.expected ?? { [statement.type]: statement.node }, again.statements[index]?.stmt, replaced);
   if (!statements.every(isSame)) {
     return refuse('the rewritten statement is not the same but for the masks');
   }
-  return { ok: true, sql: out, edits };
+  return { ok: true, sql: out, edits, plan: rewrite?.plan ?? null, unfit, dependsOnIntegers };
+}
+
+/** Only of a statement that is alone: which result is whose must not be a question. */
+function tokensOf(
+  world: MaskedCatalog,
+  at: Resolver,
+  sql: string,
+  statements: readonly StatementFacts[],
+  code: () => readonly Token[] | null,
+): TokenFindings {
+  const [only, ...others] = statements;
+  if (only === undefined || others.length > 0 || !world.hasPseudonyms(only, at)) return NO_TOKENS;
+  const tokens = code();
+  return tokens === null ? NO_TOKENS : findTokens(world, at, sql, tokens, only);
 }
 
 /** The sub-select that stands for a relation, and its tree, to be found again in the rewritten text. */
 export type Source = { readonly ok: true; readonly sql: string; readonly tree: Fields } | { readonly ok: false; readonly refusal: Refusal };
 
-function makeSource(world: MaskedCatalog, relation: Relation, only: boolean, depth: number): Source {
-  const made = sourceOf(world, relation, only, depth);
+function makeSource(world: MaskedCatalog, relation: Relation, only: boolean, hidden: readonly Column[], depth: number): Source {
+  const made = sourceOf(world, relation, only, hidden, depth);
   if (typeof made !== 'string') return made;
   const tree = subqueryOf(made);
   return tree === null ? refuse(`the masks of ${relation.name} give no sub-select`) : { ok: true, sql: made, tree };
 }
 
 /** `(SELECT … FROM …)`. */
-function sourceOf(world: MaskedCatalog, relation: Relation, only: boolean, depth: number): string | Refused {
+function sourceOf(world: MaskedCatalog, relation: Relation, only: boolean, hidden: readonly Column[], depth: number): string | Refused {
   const masks = world.maskedColumns(relation);
   if (relation.kind !== 'View') {
     const name = `${quoteIdentifier(relation.schema)}.${quoteIdentifier(relation.name)}`;
-    return selectMasked(world, relation, masks, `${only ? 'ONLY ' : ''}${name}`);
+    return selectMasked(world, relation, masks, `${only ? 'ONLY ' : ''}${name}`, hidden);
   }
   const body = world.viewBody(relation);
   if (body === null) return refuse(`the definition of view ${relation.name} can't be read`);
@@ -98,13 +128,20 @@ function sourceOf(world: MaskedCatalog, relation: Relation, only: boolean, depth
   return masks.size === 0 ? `(${inner.sql})` : selectMasked(world, relation, masks, `(${inner.sql})`);
 }
 
-function selectMasked(world: MaskedCatalog, relation: Relation, masks: ReadonlyMap<string, ColumnMask>, from: string): string {
+function selectMasked(
+  world: MaskedCatalog,
+  relation: Relation,
+  masks: ReadonlyMap<string, ColumnMask>,
+  from: string,
+  hidden: readonly Column[] = [],
+): string {
   const columns = relation.columns.map((column) => {
     const mask = masks.get(column.name);
     const name = quoteIdentifier(column.name);
     return mask === undefined ? `m.${name}` : `${maskExpression(world.catalog, column, mask, 'm')} AS ${name}`;
   });
-  return `(SELECT ${columns.join(', ')} FROM ${from} AS m)`;
+  const clear = hidden.map((column) => `m.${quoteIdentifier(column.name)} AS ${quoteIdentifier(hiddenName(column))}`);
+  return `(SELECT ${[...columns, ...clear].join(', ')} FROM ${from} AS m)`;
 }
 
 function subqueryOf(source: string): Fields | null {

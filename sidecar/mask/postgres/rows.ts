@@ -3,6 +3,7 @@ import type { Column } from '../../wire/postgres/messages/row_description.ts';
 import type { Detectors } from '../detect.ts';
 import { type Look, lookAt, showsInBytes } from './rows-types.ts';
 import { maskField } from './rows-value.ts';
+import type { CellMask } from './token-cell.ts';
 
 /** Looks at each row of one result set. */
 export interface RowFilter {
@@ -14,45 +15,61 @@ export interface RowFilter {
   filter(buffer: Buffer, start: number, end: number): Buffer | null;
 }
 
-/** `formats` as in Bind: empty is all text, one is for all columns, else one each. */
-export function createRowFilter(columns: readonly Pick<Column, 'dataType'>[], formats: readonly number[], detectors: Detectors): RowFilter {
-  return new DetectingRowFilter(columns, formats, detectors);
+/** `formats` as in Bind: empty is all text, one is for all columns, else one each. `cells`: by index, columns of which each value is replaced. */
+export function createRowFilter(
+  columns: readonly Pick<Column, 'dataType'>[],
+  formats: readonly number[],
+  detectors: Detectors | null,
+  cells: ReadonlyMap<number, CellMask> = NO_CELLS,
+): RowFilter {
+  return new MaskingRowFilter(columns, formats, detectors, cells);
 }
 
-class DetectingRowFilter implements RowFilter {
+const NO_CELLS: ReadonlyMap<number, CellMask> = new Map();
+
+class MaskingRowFilter implements RowFilter {
   maskedValues = 0;
   unproven = 0;
-  readonly #detectors: Detectors;
+  readonly #detectors: Detectors | null;
+  readonly #cells: ReadonlyMap<number, CellMask>;
   readonly #looks: readonly Look[];
   readonly #formats: readonly number[];
   /** One look at the bytes of the whole row tells whether there is anything in it. */
   readonly #quick: boolean;
   readonly #fields: Int32Array;
 
-  constructor(columns: readonly Pick<Column, 'dataType'>[], formats: readonly number[], detectors: Detectors) {
+  constructor(
+    columns: readonly Pick<Column, 'dataType'>[],
+    formats: readonly number[],
+    detectors: Detectors | null,
+    cells: ReadonlyMap<number, CellMask>,
+  ) {
     this.#detectors = detectors;
+    this.#cells = cells;
     this.#formats = columns.map((_, i) => (formats.length === 1 ? formats[0] : formats[i]) ?? 0);
     this.#looks = columns.map((column, i) => lookAt(column.dataType, this.#formats[i] as number));
-    this.#quick = this.#looks.every((look, i) => showsInBytes(look, this.#formats[i] as number));
+    this.#quick = cells.size === 0 && this.#looks.every((look, i) => showsInBytes(look, this.#formats[i] as number));
     this.#fields = new Int32Array(2 * columns.length);
   }
 
   filter(buffer: Buffer, start: number, end: number): Buffer | null {
-    if (this.#quick && !this.#detectors.mayContain(buffer, start, end)) return null;
+    const detectors = this.#detectors;
+    if (this.#quick && detectors?.mayContain(buffer, start, end) !== true) return null;
     const fields = this.#fields;
     walkDataRow(buffer, start, end, this.#looks.length, fields);
     let row: (Buffer | null)[] | null = null;
     for (let i = 0; i < this.#looks.length; i++) {
       const length = fields[2 * i + 1] as number;
-      if (length <= 0) continue;
-      const masked = maskField(
-        this.#looks[i] as Look,
-        this.#formats[i] as number,
-        buffer,
-        fields[2 * i] as number,
-        length,
-        this.#detectors,
-      );
+      const cell = this.#cells.get(i);
+      if (cell !== undefined) {
+        if (length === -1) continue;
+        row ??= this.#views(buffer);
+        row[i] = cell(buffer, fields[2 * i] as number, length);
+        this.maskedValues++;
+        continue;
+      }
+      if (length <= 0 || detectors === null) continue;
+      const masked = maskField(this.#looks[i] as Look, this.#formats[i] as number, buffer, fields[2 * i] as number, length, detectors);
       if (masked.type === 'same') continue;
       row ??= this.#views(buffer);
       row[i] = masked.type === 'null' ? null : masked.bytes;

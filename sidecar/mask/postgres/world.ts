@@ -3,14 +3,18 @@ import type { ColumnMask, MaskPolicy } from '#crds/policy/mask.ts';
 import { stricter } from '#crds/policy/masking.ts';
 import { readFacts, type StatementFacts } from '#sidecar/wire/postgres/sql/facts.ts';
 import { parseSql } from '#sidecar/wire/postgres/sql/parse.ts';
-import type { Catalog, Relation } from './catalog.ts';
+import type { Catalog, Column, Relation } from './catalog.ts';
 import { FIRST_USER_OID } from './catalog-queries.ts';
+import { type Resolver, resolveRelation } from './resolve.ts';
+import type { IsMasked } from './result-plan.ts';
 import type { Source } from './rewrite.ts';
 
 export interface ViewBody {
   readonly definition: string;
   readonly facts: StatementFacts;
 }
+
+const MAX_SOURCES = 4096;
 
 export class MaskedCatalog {
   readonly catalog: Catalog;
@@ -54,6 +58,24 @@ export class MaskedCatalog {
     return touches;
   }
 
+  /** It names a relation of which a column is masked by a token or a value of the same form. */
+  hasPseudonyms(facts: StatementFacts, at: Resolver): boolean {
+    return facts.relations.some((fact) => {
+      const relation = fact.role === 'From' ? resolveRelation(at, fact) : null;
+      if (relation === null) return false;
+      return [...this.maskedColumns(relation).values()].some(
+        ({ strategy }) => strategy.type === 'Token' || strategy.type === 'FormatPreserving',
+      );
+    });
+  }
+
+  /** By OID and attribute number: what may never be shown as it is. */
+  readonly isMasked: IsMasked = (table, attribute) => {
+    const relation = this.catalog.relationsByOid.get(table);
+    const column = relation?.columns.find((one) => one.attnum === attribute);
+    return relation !== undefined && column !== undefined && this.maskedColumns(relation).has(column.name);
+  };
+
   /** What lies behind a relation: what a view reads, partitions and parents, to any depth; not the relation itself. */
   reached(relation: Relation): readonly Relation[] {
     const known = this.#reached.get(relation.oid);
@@ -84,11 +106,13 @@ export class MaskedCatalog {
   }
 
   /** What stands for a relation in a rewritten statement; made once. */
-  source(relation: Relation, only: boolean, make: () => Source): Source {
-    const key = `${relation.oid}${only ? ' only' : ''}`;
+  source(relation: Relation, only: boolean, hidden: readonly Column[], make: () => Source): Source {
+    const key = `${relation.oid}${only ? ' only' : ''} ${hidden.map((column) => column.attnum).join()}`;
     const known = this.#sources.get(key);
     if (known !== undefined) return known;
     const made = make();
+    // One for each set of hidden columns that clients ask for.
+    if (this.#sources.size >= MAX_SOURCES) this.#sources.clear();
     if (made.ok) this.#sources.set(key, made);
     return made;
   }

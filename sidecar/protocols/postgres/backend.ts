@@ -1,4 +1,5 @@
 import { maskError } from '../../mask/postgres/errors.ts';
+import { cellsOf, disagreement } from '../../mask/postgres/result-plan.ts';
 import { createRowFilter } from '../../mask/postgres/rows.ts';
 import { decodeCommandComplete } from '../../wire/postgres/messages/command_complete.ts';
 import { decodeDataRow } from '../../wire/postgres/messages/data_row.ts';
@@ -88,6 +89,7 @@ export class Backend implements FrameSink {
     }
     const run = this.#run();
     if (run === null || !this.#readyForRows()) return this.#unexpected();
+    if (session.ended) return;
     run.rows++;
     run.bytesOut += end - start;
     session.meter.returned(1, end - start);
@@ -148,7 +150,7 @@ export class Backend implements FrameSink {
       case BACKEND.RowDescription: {
         if (head.type !== 'query') return this.#unexpected();
         const fields = this.#rowDescription.of(buffer, start, end);
-        this.#filterRows(run, fields, () => fields.map((field) => field.format));
+        if (!this.#filterRows(run, fields, () => fields.map((field) => field.format))) return;
         break;
       }
       case BACKEND.CommandComplete:
@@ -198,23 +200,35 @@ export class Backend implements FrameSink {
   #readyForRows(): boolean {
     const session = this.#session;
     const head = session.queue.head;
+    if (head?.type === 'query') return head.run.described || head.run.analysis.plan === null;
     if (head?.type !== 'execute' || head.run.described) return true;
     const { portal, run } = head;
-    const fields = fieldsOf(portal);
-    if (fields === null) return session.detectors === null && !run.keepsRows;
+    // A plan is held against what this very portal gives, and not against what its statement once gave.
+    const { plan } = run.analysis;
+    const fields = plan === null ? fieldsOf(portal) : portal.fields;
+    if (fields === null) return session.detectors === null && !run.keepsRows && plan === null;
     const { resultFormats } = portal;
     const formatAt = (index: number) => (resultFormats.length === 1 ? resultFormats[0] : resultFormats[index]) ?? 0;
-    this.#filterRows(run, fields, () => fields.map((_, index) => formatAt(index)));
-    return true;
+    return this.#filterRows(run, fields, () => fields.map((_, index) => formatAt(index)));
   }
 
-  #filterRows(run: Run, fields: readonly Column[], formatsOf: () => readonly number[]): void {
-    const { detectors } = this.#session;
+  /** False where the result is not the one that was planned: then the session has ended, and nothing of it was sent. */
+  #filterRows(run: Run, fields: readonly Column[], formatsOf: () => readonly number[]): boolean {
+    const session = this.#session;
+    const { detectors } = session;
+    const { plan, isMasked } = run.analysis;
+    const wrong = disagreement(plan, fields, isMasked);
+    if (wrong !== null) {
+      session.fatal('42501', `the result is refused: ${wrong}`, 'policy');
+      return false;
+    }
     run.described = true;
-    if (detectors === null && !run.keepsRows) return;
+    if (detectors === null && !run.keepsRows && plan === null) return true;
     const formats = formatsOf();
-    run.filter = detectors === null ? null : createRowFilter(fields, formats, detectors);
+    const cells = cellsOf(plan, fields, formats, session.pseudonyms);
+    run.filter = detectors === null && plan === null ? null : createRowFilter(fields, formats, detectors, cells);
     run.describe(fields, formats);
+    return true;
   }
 
   #error(buffer: Buffer, start: number, end: number): void {

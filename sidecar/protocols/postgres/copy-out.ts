@@ -1,12 +1,15 @@
+import { CopyTokens } from '../../mask/postgres/copy-tokens.ts';
+import { cellsOf } from '../../mask/postgres/result-plan.ts';
 import { createTextMasker, type TextMasker } from '../../mask/text.ts';
 import { decodeCopyResponse, encodeCopyData } from '../../wire/postgres/messages/copy.ts';
 import type { Run } from './run.ts';
 import type { PgSession } from './session.ts';
 
-/** COPY TO STDOUT on its way back, through the detectors where there are any. */
+/** COPY TO STDOUT on its way back: tokens are put in, and the detectors look into it, where there are any. */
 export class CopyOut {
   readonly #session: PgSession;
   #masker: TextMasker | null = null;
+  #tokens: CopyTokens | null = null;
 
   constructor(session: PgSession) {
     this.#session = session;
@@ -14,7 +17,7 @@ export class CopyOut {
 
   /** True while the data is looked into. */
   get masks(): boolean {
-    return this.#masker !== null;
+    return this.#masker !== null || this.#tokens !== null;
   }
 
   /** CopyOutResponse. False where it was not asked for. */
@@ -22,12 +25,19 @@ export class CopyOut {
     const session = this.#session;
     if (run.copy === 'in' || !run.analysis.effects.copyOut) return false;
     const { detectors } = session;
-    if (detectors !== null && decodeCopyResponse(buffer, start, end).format === 1) {
+    const { plan } = run.analysis;
+    const { format, columnFormats } = decodeCopyResponse(buffer, start, end);
+    if (plan !== null && (format !== 0 || plan.copy === null || columnFormats.length !== plan.columns)) {
+      session.fatal('42501', 'the result is refused: it is not the one that the statement was rewritten for', 'policy');
+      return true;
+    }
+    if (detectors !== null && format === 1) {
       const text = 'COPY in binary format can not be filtered by the detectors of this target';
       session.fatal('42501', text, 'policy', 'Use the text format.');
       return true;
     }
-    if (detectors !== null) this.#masker = createTextMasker(detectors);
+    if (plan !== null) this.#tokens = new CopyTokens(plan, cellsOf(plan, [], [], session.pseudonyms), detectors);
+    else if (detectors !== null) this.#masker = createTextMasker(detectors);
     run.copyStarted('out');
     session.toClient.forward(buffer, start, end);
     return true;
@@ -39,6 +49,11 @@ export class CopyOut {
     if (run.copy !== 'out') return false;
     run.bytesOut += end - start;
     session.meter.returned(1, end - start);
+    if (this.#tokens !== null) {
+      session.toClient.add(encodeCopyData(this.#tokens.row(buffer.subarray(start + 5, end))));
+      run.copyMasked = this.#tokens.maskedValues;
+      return true;
+    }
     if (this.#masker === null) {
       session.toClient.forward(buffer, start, end);
       return true;
@@ -51,6 +66,7 @@ export class CopyOut {
 
   /** CopyDone: what was held back, since it might have been the start of something, goes out. */
   finish(run: Run): void {
+    this.#tokens = null;
     if (this.#masker === null) return;
     const rest = this.#masker.end();
     if (rest.length > 0) this.#session.toClient.add(encodeCopyData(rest));
@@ -59,6 +75,7 @@ export class CopyOut {
   }
 
   reset(): void {
+    this.#tokens = null;
     this.#masker = null;
   }
 }

@@ -234,8 +234,9 @@ export function onExecute(session: PgSession, frame: Frame): Then {
 
 /** `again` holds the frame where the portal goes on; the first time the permit's own bytes are sent. */
 function execute(session: PgSession, portal: Portal, run: Run, again: Buffer | null): Then {
-  const fieldsKnown = fieldsOf(portal) !== null;
-  if (!fieldsKnown && (session.detectors !== null || run.keepsRows)) {
+  const { plan } = run.analysis;
+  const fieldsKnown = (plan === null ? fieldsOf(portal) : portal.fields) !== null;
+  if (!fieldsKnown && (session.detectors !== null || run.keepsRows || plan !== null)) {
     session.sendFollowing(encodeDescribe({ kind: 'portal', name: portal.name }));
     session.queue.push({ type: 'describe', segment: session.segment, of: portal, target: 'portal', swallow: true });
   }

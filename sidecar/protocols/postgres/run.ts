@@ -94,6 +94,7 @@ export class Run {
   nextResult(): void {
     this.#maskedBefore += this.filter?.maskedValues ?? 0;
     this.filter = null;
+    this.described = false;
     this.copy = 'none';
   }
 

@@ -85,6 +85,7 @@ export class PgSession {
   detectors: Detectors | null = null;
   #mask: MaskPolicy | null = null;
   #maskPolicy: ResourcePolicy | null = null;
+  readonly #unfit = new Set<string>();
   readonly runHost: RunHost;
   readonly pseudonyms: Pseudonyms;
   #later: (() => void)[] = [];
@@ -169,7 +170,7 @@ export class PgSession {
 
   analyse(sql: string): Analysis {
     const mask = this.mask;
-    return analyse({
+    const analysis = analyse({
       sql,
       catalog: this.needsNames && !this.ddlOpen ? this.parts.catalog.current() : null,
       state: this.state,
@@ -177,6 +178,21 @@ export class PgSession {
       prepared: this.#prepared,
       cursor: this.#cursor,
     });
+    if (analysis.unfit.length > 0) this.#sayUnfit(analysis.unfit);
+    return analysis;
+  }
+
+  /** Once in a session. */
+  #sayUnfit(unfit: readonly string[]): void {
+    const { log, resource } = { ...this.parts, ...this.parts.context };
+    for (const what of unfit) {
+      if (this.#unfit.has(what)) continue;
+      this.#unfit.add(what);
+      log.warn(
+        { resource: `${resource.namespace}/${resource.name}`, strategy: what },
+        'a strategy has no form in the type of its column: the placeholder stands there',
+      );
+    }
   }
 
   readonly #prepared = (name: string): Analysis | undefined => this.statement(name)?.analysis;
