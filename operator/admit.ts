@@ -10,6 +10,7 @@ import type { Pod } from './admission/inject/pod.ts';
 import { injectionProblems } from './admission/injection-rules.ts';
 import { podProblems } from './admission/pod-rules.ts';
 import { type AdmissionAnswer, type AdmissionRequest, type JsonObject, refusal } from './admission/review.ts';
+import type { AdmissionServerOptions } from './admission/server.ts';
 import { mountedCertificates } from './admission/serving.ts';
 import { type Admission, startAdmission } from './admission/start.ts';
 import type { Config } from './config.ts';
@@ -26,6 +27,7 @@ export interface AdmitOptions {
   readonly kube: KubeClient;
   readonly index: Index;
   readonly authority: Authority;
+  readonly onReview: NonNullable<AdmissionServerOptions['onReview']>;
   readonly log: Log;
 }
 
@@ -34,7 +36,7 @@ const CLUSTER_DOMAIN = 'cluster.local';
 const STATE_SIZE = '1Gi';
 
 /** Rejects where the port can't be had. */
-export async function admit({ config, kube, index, authority, log }: AdmitOptions): Promise<Admission> {
+export async function admit({ config, kube, index, authority, onReview, log }: AdmitOptions): Promise<Admission> {
   const host = `${config.serviceName}.${config.namespace}`;
   const onError = (error: unknown) => log.error({}, `the webhooks' certificate: ${error instanceof Error ? error.message : 'unknown'}`);
   const certificates =
@@ -51,6 +53,7 @@ export async function admit({ config, kube, index, authority, log }: AdmitOption
     certificates,
     mutate: (request) => mutate(request, contextOf),
     podProblems: async (pod, old, context) => problemsOf(pod, old, context, contextOf),
+    onReview,
     now: Date.now,
     log,
   });
@@ -58,6 +61,9 @@ export async function admit({ config, kube, index, authority, log }: AdmitOption
     port: admission.port,
     get caWritten() {
       return admission.caWritten;
+    },
+    get caSettled() {
+      return admission.caSettled;
     },
     leave: () => admission.leave(),
     close: async (graceMs) => {

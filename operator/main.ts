@@ -58,7 +58,7 @@ async function run(args: readonly string[]): Promise<void> {
 /** Resolves with what takes the parts down, in the order in which they were started. */
 async function start(config: Config, version: string, log: Log): Promise<(() => Promise<void>)[]> {
   const { namespace, pod } = config;
-  let notReady = ['starting'];
+  let notReady = (): readonly string[] => ['starting'];
   const kube = connect(config.kubeconfig);
   const events = createEvents({ kube, instance: pod, log });
   const secrets = createSecretWatcher(kube, log);
@@ -86,11 +86,22 @@ async function start(config: Config, version: string, log: Log): Promise<(() => 
     },
     log,
   });
-  const watches = () => [...index.states(), slices.state(), ...secrets.states()];
+  const leads = () => leader.leads;
+  const approvals = startApprovalService({
+    kube,
+    snapshots: index.snapshots,
+    events,
+    log,
+    now: Date.now,
+    isLeader: leads,
+    onState: (state) => metrics.observe.approval(state),
+  });
+  const watches = () => [...index.states(), ...approvals.controller.states(), slices.state(), ...secrets.states()];
   const metrics = createMetrics({
     version,
     watches,
-    leads: () => leader.leads,
+    leads,
+    approvalsPending: () => approvals.controller.pending,
     pods: () => [...index.pods.all()].length,
     compiled: () => index.snapshots.compiled,
     proofs: () => index.freshness.proofs,
@@ -99,14 +110,13 @@ async function start(config: Config, version: string, log: Log): Promise<(() => 
   const telemetry = await startTelemetry({
     port: config.telemetryPort,
     alive: () => alive(watches()),
-    ready: () => ready(index.states(), notReady),
+    ready: () => ready([...index.states(), ...approvals.controller.states()], notReady()),
     metrics: () => metrics.text(),
   });
-  const leads = () => leader.leads;
-  const approvals = startApprovalService({ kube, snapshots: index.snapshots, events, log, now: Date.now, isLeader: leads });
-  const serving = await serve({ config, kube, index, secrets, events, log, leads, handlers: { approvals: approvals.handler } });
-  const admission = await admit({ config, kube, index, authority: serving.authority, log });
-  notReady = [];
+  const { observe } = metrics;
+  const serving = await serve({ config, kube, index, secrets, events, log, leads, observe, handlers: { approvals: approvals.handler } });
+  const admission = await admit({ config, kube, index, authority: serving.authority, onReview: observe.review, log });
+  notReady = () => (admission.caSettled ? [] : ['the CA is not in the webhook configurations yet']);
   log.info({ telemetry: telemetry.port, webhook: admission.port, ...serving.ports }, 'the operator serves');
   return [
     async () => kube.close(),
@@ -121,7 +131,7 @@ async function start(config: Config, version: string, log: Log): Promise<(() => 
     () => serving.stop(),
     () => admission.close(),
     async () => {
-      notReady = ['shutting down'];
+      notReady = () => ['shutting down'];
       admission.leave();
       if (config.kubeconfig === null) await pause(LEAVE_MS);
     },

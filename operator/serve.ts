@@ -4,6 +4,7 @@ import { createSecretsHandler } from './credentials/secrets.ts';
 import { createBindings } from './distribute/bindings.ts';
 import { createAckBoard } from './distribute/board.ts';
 import type { ControlHandlers } from './distribute/control.ts';
+import { createEgressReport } from './distribute/egress-report.ts';
 import type { PodObject } from './distribute/enrol-judge.ts';
 import { startControlServers } from './distribute/servers.ts';
 import { startSlicePublisher } from './distribute/slices.ts';
@@ -23,6 +24,7 @@ import { AuthorityError, loadOrCreateAuthority, refreshAuthority, type SecretSto
 import { openCountersigner } from './records/countersigner.ts';
 import { openRecords } from './records/records.ts';
 import type { Log } from './telemetry/log.ts';
+import type { Observer } from './telemetry/observe.ts';
 
 export interface ServeOptions {
   readonly config: Config;
@@ -32,7 +34,8 @@ export interface ServeOptions {
   readonly events: EventRecorder;
   readonly leads: () => boolean;
   readonly log: Log;
-  readonly handlers: Omit<ControlHandlers, 'secrets' | 'slots' | 'countersign'>;
+  readonly observe: Pick<Observer, 'records' | 'egress'>;
+  readonly handlers: Omit<ControlHandlers, 'secrets' | 'slots' | 'countersign' | 'report'>;
 }
 
 export interface Serving {
@@ -49,7 +52,7 @@ const heartbeatMsOf = (ttlSeconds: number) => Math.min(HEARTBEAT_MS, (ttlSeconds
 const RETRY = { firstMs: 500, maxMs: 10_000 };
 
 /** Rejects where the CA's Secret is none of ours, or a port can't be had; waits for an API server that is away. */
-export async function serve({ config, kube, index, secrets, events, leads, log, handlers }: ServeOptions): Promise<Serving> {
+export async function serve({ config, kube, index, secrets, events, leads, log, observe, handlers }: ServeOptions): Promise<Serving> {
   const { namespace, serviceName } = config;
   const store = secretStore(kube, namespace, CA_SECRET);
   const authority = await authorityFrom(store, log);
@@ -62,10 +65,11 @@ export async function serve({ config, kube, index, secrets, events, leads, log, 
   });
   const bindings = createBindings(kube, namespace, Date.now);
   const board = createAckBoard();
-  const records = await recordsOf(config, authority, index, log);
+  const records = await recordsOf(config, authority, index, observe, log);
   const podEvents: PodEvents = {
     emit: (reason, pod, note) => events.emit(reason, { ref: PODS, namespace: pod.namespace, name: pod.name, uid: pod.uid }, note),
   };
+  const report = createEgressReport({ events: podEvents, count: observe.egress, now: Date.now });
   const servers = await startControlServers({
     serving,
     enrolment: {
@@ -84,7 +88,7 @@ export async function serve({ config, kube, index, secrets, events, leads, log, 
       snapshots: index.snapshots,
       freshness: index.freshness,
       board,
-      handlers: { ...handlers, ...records?.handlers, secrets: createSecretsHandler(index.snapshots, secrets) },
+      handlers: { ...handlers, ...records?.handlers, secrets: createSecretsHandler(index.snapshots, secrets), report },
       events: podEvents,
       log,
       now: Date.now,
@@ -120,7 +124,13 @@ export async function serve({ config, kube, index, secrets, events, leads, log, 
 }
 
 /** Null where no bucket is configured: recordings then stay in the pods. */
-async function recordsOf({ bucket, clusterName: cluster, trustDomain }: Config, authority: Authority, index: Index, log: Log) {
+async function recordsOf(
+  { bucket, clusterName: cluster, trustDomain }: Config,
+  authority: Authority,
+  index: Index,
+  observe: Pick<Observer, 'records'>,
+  log: Log,
+) {
   if (bucket === null) return null;
   const countersigner = await openCountersigner({
     authority,
@@ -137,6 +147,7 @@ async function recordsOf({ bucket, clusterName: cluster, trustDomain }: Config, 
       return current === null ? null : new Set(current.snapshot.resources.map((resource) => resource.namespace));
     },
     authority: () => countersigner.current(),
+    observe: observe.records,
     log,
   });
   const handlers: Pick<ControlHandlers, 'slots' | 'countersign'> = {

@@ -7,7 +7,7 @@ import { type ControlPlane, startControlPlane } from '#e2e/cluster/control-plane
 import { connect, type KubeClient } from '#operator/kube/client.ts';
 import type { KubeObject } from '#operator/kube/resource.ts';
 import { LEASES, ofKind, SECRETS, SIDECAR_SLICES } from '#operator/kube/resources.ts';
-import { NAMESPACES } from './resources.ts';
+import { CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, NAMESPACES } from './resources.ts';
 import { installCrds, until } from './testing.ts';
 
 const MAIN = fileURLToPath(new URL('../../operator/main.ts', import.meta.url));
@@ -33,10 +33,10 @@ interface Line {
   readonly telemetry?: number;
 }
 
-function start(pod: string) {
+function start(pod: string, kubeconfig = plane.kubeconfig) {
   const flags = [
     '--kubeconfig',
-    plane.kubeconfig,
+    kubeconfig,
     '--telemetry-port',
     '0',
     '--enrolment-port',
@@ -88,6 +88,8 @@ test('two replicas: ready, one writes status, both stop cleanly and give back wh
   assert.equal((await get(port, '/healthz')).body, 'ok\n');
   assert.equal(await holder(), 'replica-one');
   assert.match((await get(port, '/metrics')).body, /^chaperone_operator_leader 1$/m);
+  // What it follows for approvals is seen as what it follows for policy.
+  assert.match((await get(port, '/metrics')).body, /^chaperone_operator_watch_synced\{resource="approvalrequests"\} 1$/m);
   const two = start('replica-two');
   const otherPort = await two.serves();
   await until('readiness', async () => (await get(otherPort, '/readyz')).status === 200);
@@ -122,6 +124,31 @@ test('two replicas: ready, one writes status, both stop cleanly and give back wh
     assert.doesNotMatch(said(), /PRIVATE KEY/);
     assert.ok(!said().includes(data['current.key']?.slice(0, 40) ?? '-'));
   }
+});
+
+test('a replica whose CA is not in the webhook configurations is not ready: the API server could not call it', async () => {
+  const groups = ['', 'chaperone.dev', 'coordination.k8s.io', 'events.k8s.io', 'authentication.k8s.io', 'authorization.k8s.io'];
+  await admin.create(CLUSTER_ROLES, {
+    metadata: { name: 'limited' },
+    rules: [{ apiGroups: groups, resources: ['*'], verbs: ['*'] }],
+  } as KubeObject);
+  await admin.create(CLUSTER_ROLE_BINDINGS, {
+    metadata: { name: 'limited' },
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'limited' },
+    subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'limited' }],
+  } as KubeObject);
+  const limited = start('limited', await plane.kubeconfigOf('limited'));
+  const port = await limited.serves();
+  const readiness = async () => await get(port, '/readyz');
+  await until('all else', async () => (await readiness()).body === 'the CA is not in the webhook configurations yet\n').catch(async () =>
+    assert.fail((await readiness()).body),
+  );
+  assert.equal((await readiness()).status, 503);
+  assert.equal((await get(port, '/healthz')).status, 200);
+  await admin.patch(CLUSTER_ROLES, { name: 'limited' }, { rules: [{ apiGroups: ['*'], resources: ['*'], verbs: ['*'] }] });
+  // There are none to write it into: no pod waits for them.
+  await until('readiness', async () => (await readiness()).status === 200);
+  assert.equal(await limited.stop(), 0, limited.said());
 });
 
 test('an API server that is away at the start is waited for; told to stop meanwhile, it does', async () => {

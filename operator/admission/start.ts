@@ -1,5 +1,6 @@
 /** Joins the webhooks' routes, and keeps the CA in the two configurations. */
 import type { KubeClient } from '../kube/client.ts';
+import { isKubeError } from '../kube/error.ts';
 import type { KubeObject, ResourceRef } from '../kube/resource.ts';
 import { checkHandler, stampHandler } from './approvals.ts';
 import { CONFIGURATION, caPatch } from './configuration.ts';
@@ -25,8 +26,10 @@ export interface AdmissionOptions extends WebhookOptions {
 }
 
 export interface Admission extends AdmissionServer {
-  /** Whether the CA is in both configurations; readiness waits for it. */
+  /** Whether the CA is in both configurations. */
   readonly caWritten: boolean;
+  /** Whether it was in both once, or there were none to write it into: until then the API server can't call this replica, and it is not ready. */
+  readonly caSettled: boolean;
 }
 
 /** Between two looks. Where somebody made the configurations anew, every opted-in pod is refused until the CA is in them again. */
@@ -54,6 +57,7 @@ export async function startAdmission(options: AdmissionOptions): Promise<Admissi
   });
 
   let written = false;
+  let settled = false;
   let told: string | null = null;
   let closed = false;
   let timer: NodeJS.Timeout | undefined;
@@ -64,9 +68,12 @@ export async function startAdmission(options: AdmissionOptions): Promise<Admissi
     try {
       for (const type of ['Validating', 'Mutating'] as const) await applyCa(kube, type, options, bundle, always);
       written = true;
+      settled = true;
       told = null;
     } catch (error: unknown) {
       written = false;
+      // Taken away by somebody (break-glass), or not installed: no pod waits for them.
+      if (isKubeError(error, 'NotFound')) settled = true;
       const why = error instanceof Error ? error.message : 'unknown';
       // Somebody may have taken the configurations away for an hour.
       if (why !== told) log.warn({}, `admission: the CA could not be written into the webhook configurations: ${why}`);
@@ -83,6 +90,9 @@ export async function startAdmission(options: AdmissionOptions): Promise<Admissi
     port: server.port,
     get caWritten() {
       return written;
+    },
+    get caSettled() {
+      return settled;
     },
     leave: () => server.leave(),
     close: async (graceMs) => {

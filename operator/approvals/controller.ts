@@ -7,7 +7,7 @@ import { isKubeError } from '../kube/error.ts';
 import { createQueue } from '../kube/queue.ts';
 import type { ResourceRef } from '../kube/resource.ts';
 import { collection } from '../kube/source.ts';
-import { startWatch, type Watch, type WatchLog } from '../kube/watch.ts';
+import { startWatch, type Watch, type WatchLog, type WatchState } from '../kube/watch.ts';
 import { askersKey } from './raise.ts';
 import { type ApprovalState, hasEnded, type Settled, type StoredDecision, settle, withdrawn } from './settle.ts';
 
@@ -37,6 +37,8 @@ export interface ApprovalController {
   /** By the sidecar's id. */
   find(id: string): ApprovalRequest | undefined;
   readonly pending: number;
+  /** For health and metrics. */
+  states(): readonly WatchState[];
   /** Null where one more may be raised, else why not. What `create` was called for counts from that call on. */
   limit(request: ApprovalRequest): string | null;
   /** The object, also where it was there already. Rejects with KubeError. */
@@ -147,6 +149,7 @@ export function startApprovals(options: ApprovalsOptions): ApprovalController {
     get pending() {
       return waiting().length;
     },
+    states: () => [requests.state(), decisions.state()],
     limit: ({ metadata, spec }) => {
       const others = waiting();
       const {

@@ -14,6 +14,8 @@ export interface ApprovalServiceOptions extends Pick<ApprovalsOptions, 'now' | '
   readonly kube: KubeClient;
   readonly snapshots: Pick<SnapshotSource, 'current'>;
   readonly events: Pick<EventRecorder, 'emit'>;
+  /** For metrics: of each state that this replica wrote. */
+  readonly onState?: (state: ApprovalState) => void;
 }
 
 export interface ApprovalService {
@@ -30,19 +32,21 @@ const REASONS: { readonly [state in ApprovalState]: EventReason } = {
   Withdrawn: 'ApprovalWithdrawn',
 };
 
-export function startApprovalService({ kube, snapshots, events, ...options }: ApprovalServiceOptions): ApprovalService {
+export function startApprovalService({ kube, snapshots, events, onState, ...options }: ApprovalServiceOptions): ApprovalService {
   const controller = startApprovals({
     ...options,
     kube,
     gate: clusterLookup(kube).readGate,
-    onState: ({ metadata: { namespace, name, uid }, spec }, state, message) =>
+    onState: ({ metadata: { namespace, name, uid }, spec }, state, message) => {
+      onState?.(state);
       events.emit(
         REASONS[state],
         { ref: REQUESTS, namespace, name, ...(uid === undefined ? {} : { uid }) },
         state === 'Pending'
           ? `${spec.asker} asks for ${spec.resource}, and ${spec.gates.map((gate) => gate.name).join(', ')} must approve.`
           : message,
-      ),
+      );
+    },
   });
   const gatesOf = (peer: ApprovalPeer, namespace: string, resource: string) => {
     const resources = snapshots.current({ namespace: peer.namespace, serviceAccount: peer.serviceAccount })?.snapshot.resources;

@@ -54,7 +54,7 @@ export interface Log {
 /** An Event on a pod, with a stable code. */
 export interface PodEvents {
   emit(
-    reason: 'EnrolmentRefused' | 'SnapshotRejected' | 'RestartRequired',
+    reason: 'EnrolmentRefused' | 'SnapshotRejected' | 'RestartRequired' | 'UnmonitoredEgress',
     pod: Pick<Pod, 'namespace' | 'name' | 'uid'>,
     note: string,
   ): void;

@@ -10,6 +10,7 @@ export const EVENT_CODES = {
   ReferenceNotFound: { type: 'Warning', action: 'Compile' },
   SnapshotRejected: { type: 'Warning', action: 'Distribute' },
   RestartRequired: { type: 'Warning', action: 'Distribute' },
+  UnmonitoredEgress: { type: 'Warning', action: 'Distribute' },
   EnrolmentRefused: { type: 'Warning', action: 'Enrol' },
   ApprovalRequested: { type: 'Normal', action: 'Approve' },
   ApprovalGranted: { type: 'Normal', action: 'Approve' },

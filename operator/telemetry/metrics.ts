@@ -1,6 +1,7 @@
 /** Prometheus metrics of the operator. What changes by itself is read when it is scraped. */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { WatchState } from '../kube/watch.ts';
+import { createObserver, type Observer } from './observe.ts';
 
 export interface MetricsSources {
   readonly version: string;
@@ -10,12 +11,15 @@ export interface MetricsSources {
   readonly pods: () => number;
   readonly compiled: () => number;
   readonly proofs: () => { readonly held: number; readonly failed: number };
+  /** Requests that wait for people, as this replica knows them. */
+  readonly approvalsPending: () => number;
   readonly queue: () => { readonly depth: number; readonly failures: number };
 }
 
 /** Metrics that other parts count in. */
 export interface Metrics {
   readonly registry: Registry;
+  readonly observe: Observer;
   text(): Promise<string>;
 }
 
@@ -63,6 +67,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
   gauge('leader', '1 where this replica writes status.', () => (sources.leads() ? 1 : 0));
   gauge('injected_pods', 'Injected pods that are known.', sources.pods);
   gauge('queue_depth', 'Objects whose status waits to be looked at.', () => sources.queue().depth);
+  gauge('approvals_pending', 'Requests for approval that wait for people.', sources.approvalsPending);
   counter('reconcile_failures_total', 'Reconciliations that failed and are tried again.', () => sources.queue().failures);
   counter('snapshots_compiled_total', 'Snapshots that were compiled.', sources.compiled);
   new Counter({
@@ -85,7 +90,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
   ofWatches('objects', 'Objects that are held.', (states) => sum(states, 'objects'));
   ofWatches('restarts', 'Times that a watch had to be started again since the operator did.', (states) => sum(states, 'restarts'));
   ofWatches('handler_errors', 'Changes that were not handled since the operator started.', (states) => sum(states, 'handlerErrors'));
-  return { registry, text: () => registry.metrics() };
+  return { registry, observe: createObserver(registry), text: () => registry.metrics() };
 }
 
 /** Names of Secrets are no label: they would be told to whoever may scrape, and there are many. */

@@ -48,9 +48,19 @@ test('telemetry over HTTP', async () => {
     leads: () => true,
     pods: () => 7,
     compiled: () => 3,
+    approvalsPending: () => 4,
     proofs: () => ({ held: 7, failed: 2 }),
     queue: () => ({ depth: 1, failures: 2 }),
   });
+  const { observe } = metrics;
+  observe.review({ path: '/guard', allowed: false, seconds: 0.01 });
+  observe.records.slotsGiven(3);
+  observe.records.refused('PathInvalid');
+  observe.records.countersigned();
+  observe.records.checked({ ready: true });
+  observe.records.checked({ ready: false, reason: 'VersioningOff' });
+  observe.approval('Approved');
+  observe.egress('denied', 5);
   const server = await startTelemetry({
     port: 0,
     alive: () => ({ ok: true, problems: [] }),
@@ -75,6 +85,15 @@ test('telemetry over HTTP', async () => {
       'chaperone_operator_injected_pods 7',
       'chaperone_operator_reconcile_failures_total 2',
       'chaperone_operator_freshness_proofs_total{result="failed"} 2',
+      'chaperone_operator_approvals_pending 4',
+      'chaperone_operator_admission_reviews_total{path="/guard",allowed="false"} 1',
+      'chaperone_operator_admission_review_seconds_count{path="/guard"} 1',
+      'chaperone_operator_recording_slots_total 3',
+      'chaperone_operator_recording_refusals_total{code="PathInvalid"} 1',
+      'chaperone_operator_recording_heads_total 1',
+      'chaperone_operator_bucket_ready{reason="VersioningOff"} 0',
+      'chaperone_operator_approvals_total{state="Approved"} 1',
+      'chaperone_operator_unmonitored_egress_total{verdict="denied"} 5',
       'chaperone_operator_watch_last_event_age_seconds{resource="secrets"} 5',
       'chaperone_operator_watch_connected{resource="secrets"} 1',
       'chaperone_operator_watch_objects{resource="pods"} 3',
