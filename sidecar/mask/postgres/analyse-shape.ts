@@ -28,7 +28,7 @@ export interface ShapedAnalysis {
   editPieces(index: number): readonly Piece[];
 }
 
-const MAX_LENGTH = 1024;
+export const MAX_SHAPED = 1024;
 const BEGINS = /^\s*(?:select|insert|update|delete)\s/i;
 const NOT_PLAIN = /[^\t\n\r -~]|['"$\\`]|--|\/\*/;
 /** At most nine digits: more may be another token to the grammar. */
@@ -36,7 +36,7 @@ const MAX_DIGITS = 9;
 
 /** Null for a text that is not plain, or holds no integer. */
 export function shapeOf(sql: string): Shape | null {
-  if (sql.length > MAX_LENGTH || !BEGINS.test(sql) || NOT_PLAIN.test(sql)) return null;
+  if (sql.length > MAX_SHAPED || !BEGINS.test(sql) || NOT_PLAIN.test(sql)) return null;
   const seen: number[] = [];
   const spans: [number, number][] = [];
   let key = '';

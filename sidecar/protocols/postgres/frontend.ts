@@ -68,11 +68,27 @@ function onQuery(session: PgSession, frame: Frame): void | Promise<void> {
   });
 }
 
+/** A chunk that is one Query whose analysis is known, where one may be taken now. Null: nothing was done. */
+export function onKnownQuery(session: PgSession, chunk: Buffer): { readonly wait: void | Promise<void> } | null {
+  if (session.copyRun !== null || session.skipping !== 'no' || session.held !== null || session.ended) return null;
+  const analysis = session.shapes.find(session, chunk);
+  if (analysis === null) return null;
+  session.meter.touch(session.parts.context.now());
+  // The chunk may be lent, and what is held is sent later.
+  return { wait: judgeAnalysed(session, analysis, Buffer.from(chunk)) };
+}
+
 function judgeQuery(session: PgSession, text: string, frame: Frame): void | Promise<void> {
   const analysis = session.analyse(text);
+  session.shapes.learn(session, analysis);
+  return judgeAnalysed(session, analysis, copyOf(frame));
+}
+
+function judgeAnalysed(session: PgSession, analysis: Analysis, received: Buffer): void | Promise<void> {
+  const { sql: text } = analysis;
   const refused = mixesState(session, analysis) ?? tooManyNames(session, analysis);
   if (refused !== null) return refuseQuery(session, refused);
-  const bytes = analysis.sent === text ? copyOf(frame) : encodeQuery(analysis.sent);
+  const bytes = analysis.sent === text ? received : encodeQuery(analysis.sent);
   const judged = judgeStatement(session, { step: 'Query', text, digest: hash('sha256', text), analysis, bytes });
   const proceed = (result: Judged): void | Promise<void> => {
     if (result.type === 'dropped') return;

@@ -2,7 +2,7 @@ import { WireError } from '../../wire/postgres/errors.ts';
 import type { FrameReader } from '../../wire/postgres/frame.ts';
 import { FrameSplitter } from '../../wire/postgres/splitter.ts';
 import { Backend } from './backend.ts';
-import { onFrontend } from './frontend.ts';
+import { onFrontend, onKnownQuery } from './frontend.ts';
 import { codeOf, type PgSession } from './session.ts';
 
 /** While a message waits (for an approval, a catalog), the client may run ahead by this much. */
@@ -32,7 +32,7 @@ export function runSession(session: PgSession, reader: FrameReader): Promise<voi
     closed: () => session.end('server', 'the target closed the connection'),
   });
   client.start({
-    data: client.lends ? (chunk) => pump.push(Buffer.from(chunk)) : (chunk) => pump.push(chunk),
+    data: (chunk) => pump.push(chunk, client.lends),
     drained: () => {
       server.stream.resume();
       pump.clientReads();
@@ -58,13 +58,29 @@ class Pump {
     this.#reader = reader;
   }
 
-  push(chunk: Buffer): void {
-    this.#reader.push(chunk);
+  /** A chunk that is lent is copied where it is kept. */
+  push(chunk: Buffer, lent: boolean): void {
+    if (!this.#waiting && !this.#unread && this.#reader.buffered === 0 && this.#takeKnown(chunk)) return;
+    this.#reader.push(lent ? Buffer.from(chunk) : chunk);
     if (this.#waiting || this.#unread) {
       if (this.#reader.buffered > AHEAD_BYTES) this.#pause();
       return;
     }
     this.run();
+  }
+
+  /** The short way of what comes most: one Query, and the answer to it is waited for. */
+  #takeKnown(chunk: Buffer): boolean {
+    const session = this.#session;
+    try {
+      const taken = onKnownQuery(session, chunk);
+      if (taken === null) return false;
+      if (taken.wait !== undefined) this.#wait(taken.wait);
+    } catch (error: unknown) {
+      fail(session, error);
+    }
+    this.#flush();
+    return true;
   }
 
   run(): void {
@@ -79,6 +95,11 @@ class Pump {
         if (session.toClient.waiting > ANSWER_BYTES && !session.toClient.flush()) this.#unread = true;
       }
     });
+    this.#flush();
+  }
+
+  #flush(): void {
+    const session = this.#session;
     if (!session.toClient.flush()) this.#unread = true;
     if (this.#unread && !session.ended) this.#pause();
     if (!session.toServer.flush() && !session.ended) this.#pause();
@@ -123,10 +144,14 @@ function guard(session: PgSession, step: () => void): void {
   try {
     step();
   } catch (error: unknown) {
-    if (error instanceof WireError) return session.fatal(error.sqlstate, error.message, 'error');
-    const recording = error instanceof Error && error.name === 'RecordingError';
-    session.parts.context.log.error({ session: session.parts.recorder.session, error: codeOf(error) }, 'a session failed');
-    if (recording) return session.fatal('58030', 'the session can no longer be recorded, so it ends', 'error');
-    session.fatal('XX000', 'an internal error', 'error');
+    fail(session, error);
   }
+}
+
+function fail(session: PgSession, error: unknown): void {
+  if (error instanceof WireError) return session.fatal(error.sqlstate, error.message, 'error');
+  const recording = error instanceof Error && error.name === 'RecordingError';
+  session.parts.context.log.error({ session: session.parts.recorder.session, error: codeOf(error) }, 'a session failed');
+  if (recording) return session.fatal('58030', 'the session can no longer be recorded, so it ends', 'error');
+  session.fatal('XX000', 'an internal error', 'error');
 }

@@ -19,6 +19,7 @@ import { encodeQuery } from '../../wire/postgres/messages/query.ts';
 import { encodeReadyForQuery, type TransactionStatus } from '../../wire/postgres/messages/ready_for_query.ts';
 import { LimitMeter } from '../limits.ts';
 import { ExpectQueue } from './expect.ts';
+import { KnownShapes } from './known-shapes.ts';
 import { NameTable } from './names.ts';
 import { Outbox } from './outbox.ts';
 import { denialFields, fatalFields } from './reply.ts';
@@ -56,6 +57,7 @@ export class PgSession {
   readonly parts: SessionParts;
   readonly queue = new ExpectQueue();
   readonly names = new NameTable<Named>();
+  readonly shapes = new KnownShapes();
   readonly cursors = new Map<string, Analysis>();
   readonly toClient: Outbox;
   readonly toServer: Outbox;

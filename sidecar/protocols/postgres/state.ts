@@ -1,3 +1,4 @@
+import type { SessionState } from '../../mask/postgres/analyse.ts';
 import { encodeBind } from '../../wire/postgres/messages/bind.ts';
 import { encodeClose } from '../../wire/postgres/messages/describe_close.ts';
 import { encodeSync } from '../../wire/postgres/messages/empty.ts';
@@ -36,7 +37,8 @@ export async function refreshState(session: PgSession): Promise<void> {
       if (!session.ended) session.fatal('58000', 'the session state of the target could not be read', 'error');
       return;
     }
-    session.state = { ...session.state, user: row[1] ?? '', searchPath: schemasOf(row[2] ?? null) };
+    const [, user, schemas] = row;
+    session.state = sameOr(session.state, { ...session.state, user: user ?? '', searchPath: schemasOf(schemas ?? null) });
   }
 }
 
@@ -50,6 +52,13 @@ async function waitForCatalog(session: PgSession): Promise<void> {
     context.log.warn({ resource: `${resource.namespace}/${resource.name}`, error: why }, 'the catalog of the target could not be read');
     // Without a catalog names are not resolved, and what needs them is refused.
   }
+}
+
+/** The old one where it says the same: what went by it still holds. */
+function sameOr(old: SessionState, now: SessionState): SessionState {
+  const { user, searchPath } = now;
+  const same = old.user === user && old.searchPath.length === searchPath.length && old.searchPath.every((s, i) => s === searchPath[i]);
+  return same ? old : now;
 }
 
 function schemasOf(json: string | null): readonly string[] {
