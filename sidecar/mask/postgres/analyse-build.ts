@@ -101,6 +101,7 @@ function build(input: AnalyseInput, world: MaskedCatalog | null, basis: string, 
     refusal: refused,
     effects: mergeEffects(effects),
     plan,
+    mustDescribe: plan !== null || (input.mask.active && all.some((facts) => runsNamed(facts) !== null)),
     isMasked: input.mask.active && world !== null ? world.isMasked : null,
     unfit,
     isEmpty: all.length === 0,
@@ -230,6 +231,7 @@ class JudgedText implements Analysis {
   readonly refusal: Refusal | null;
   readonly effects: Effects;
   readonly plan: ResultPlan | null;
+  readonly mustDescribe: boolean;
   readonly isMasked: IsMasked | null;
   readonly unfit: readonly string[];
   readonly isEmpty: boolean;
@@ -247,6 +249,7 @@ class JudgedText implements Analysis {
     this.refusal = judged.refusal;
     this.effects = judged.effects;
     this.plan = judged.plan;
+    this.mustDescribe = judged.mustDescribe;
     this.isMasked = judged.isMasked;
     this.unfit = judged.unfit;
     this.isEmpty = judged.isEmpty;
@@ -289,6 +292,7 @@ function notRead(input: AnalyseInput, basis: string, why: Refusal): Analysis {
     refusal: why,
     effects: NO_EFFECTS,
     plan: null,
+    mustDescribe: false,
     isMasked: null,
     unfit: [],
     isEmpty: false,

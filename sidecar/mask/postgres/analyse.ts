@@ -87,6 +87,11 @@ export interface Analysis {
   readonly effects: Effects;
   /** What the sidecar does with the columns of its result; null where it has nothing to do. */
   readonly plan: ResultPlan | null;
+  /**
+   * Its rows may go on only after the server's description of them was held against the plan: there is one, or what EXECUTE and FETCH run may by then
+   * be another statement of that name, which has one.
+   */
+  readonly mustDescribe: boolean;
   /** Which columns no result may show as they are; null where there is no catalog. */
   readonly isMasked: IsMasked | null;
   /** Masked columns whose strategy has no form in their type, in words. */

@@ -16,7 +16,7 @@ import { LastDecoded } from './last-decoded.ts';
 import { denialFields } from './reply.ts';
 import type { Run } from './run.ts';
 import type { PgSession } from './session.ts';
-import { fieldsOf } from './statements.ts';
+import { columnsFor } from './statements.ts';
 
 /** What the server says, matched against what it owes. What is not owed ends the session: nothing is passed on that nobody asked for. */
 export class Backend implements FrameSink {
@@ -200,13 +200,12 @@ export class Backend implements FrameSink {
   #readyForRows(): boolean {
     const session = this.#session;
     const head = session.queue.head;
-    if (head?.type === 'query') return head.run.described || head.run.analysis.plan === null;
+    if (head?.type === 'query') return head.run.described || !head.run.analysis.mustDescribe;
     if (head?.type !== 'execute' || head.run.described) return true;
     const { portal, run } = head;
-    // A plan is held against what this very portal gives, and not against what its statement once gave.
-    const { plan } = run.analysis;
-    const fields = plan === null ? fieldsOf(portal) : portal.fields;
-    if (fields === null) return session.detectors === null && !run.keepsRows && plan === null;
+    const { mustDescribe } = run.analysis;
+    const fields = columnsFor(portal, run.analysis);
+    if (fields === null) return session.detectors === null && !run.keepsRows && !mustDescribe;
     const { resultFormats } = portal;
     const formatAt = (index: number) => (resultFormats.length === 1 ? resultFormats[0] : resultFormats[index]) ?? 0;
     return this.#filterRows(run, fields, () => fields.map((_, index) => formatAt(index)));

@@ -13,7 +13,7 @@ import type { Found, NameKind } from './names.ts';
 import { Run } from './run.ts';
 import { OWN_PREFIX, type PgSession } from './session.ts';
 import { refreshState } from './state.ts';
-import { fieldsOf, type Named, type Portal, type Prepared } from './statements.ts';
+import { columnsFor, type Named, type Portal, type Prepared } from './statements.ts';
 import { atNameLimit, copyBarrier, copyOf, namesUnknown, noteState, sqlstateOf, tooManyNames } from './steps.ts';
 
 /** The server cuts longer names, and would then mean another statement than the one that was judged. */
@@ -234,9 +234,9 @@ export function onExecute(session: PgSession, frame: Frame): Then {
 
 /** `again` holds the frame where the portal goes on; the first time the permit's own bytes are sent. */
 function execute(session: PgSession, portal: Portal, run: Run, again: Buffer | null): Then {
-  const { plan } = run.analysis;
-  const fieldsKnown = (plan === null ? fieldsOf(portal) : portal.fields) !== null;
-  if (!fieldsKnown && (session.detectors !== null || run.keepsRows || plan !== null)) {
+  // What EXECUTE in a portal runs is looked up when it runs: an earlier description may be another statement's.
+  const anew = run.analysis.mustDescribe && again === null;
+  if (anew || (columnsFor(portal, run.analysis) === null && (session.detectors !== null || run.keepsRows))) {
     session.sendFollowing(encodeDescribe({ kind: 'portal', name: portal.name }));
     session.queue.push({ type: 'describe', segment: session.segment, of: portal, target: 'portal', swallow: true });
   }

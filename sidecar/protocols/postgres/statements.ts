@@ -35,10 +35,15 @@ export interface Portal {
 const OWN_COLUMNS: ReadonlySet<string> = new Set(['Select', 'Insert', 'Update', 'Delete', 'Merge']);
 
 /** The columns of what a portal returns. EXECUTE and FETCH return those of what they run, which may be another than when they were described. */
-export function fieldsOf(portal: Portal): readonly Column[] | null {
+function fieldsOf(portal: Portal): readonly Column[] | null {
   if (portal.fields !== null) return portal.fields;
   const own = portal.statement.analysis.statements.every((statement) => OWN_COLUMNS.has(statement.kind));
   return own ? portal.statement.fields : null;
+}
+
+/** A plan is held against what this very portal gives, and not against what its statement once gave. */
+export function columnsFor(portal: Portal, analysis: Analysis): readonly Column[] | null {
+  return analysis.mustDescribe ? portal.fields : fieldsOf(portal);
 }
 
 export type Named = Prepared | Portal;

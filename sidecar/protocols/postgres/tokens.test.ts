@@ -186,6 +186,42 @@ for (const major of [18, 15] as const) {
       await assert.rejects(client.query('SELECT 1; EXECUTE p2(1)'), { code: '42501' });
     });
 
+    test('EXECUTE and FETCH that race with another statement or cursor of that name show nothing in clear', async () => {
+      const query = (...texts: string[]) => texts.map((text) => encodeQuery(text));
+      const parse = (statement: string, text: string) => encodeParse({ statement, text, parameterTypes: [] });
+      const bind = (portal: string, statement: string) =>
+        encodeBind({ portal, statement, parameterFormats: [], parameters: [], resultFormats: [] });
+      const run = (text: string) => [parse('', text), bind('', ''), encodeExecute('')];
+      const described = [parse('e', 'EXECUTE p'), bind('x', 'e'), encodeDescribe({ kind: 'portal', name: 'x' })];
+      const swap = ['DEALLOCATE p', 'PREPARE p AS SELECT mail FROM people'] as const;
+      const races: readonly (readonly [first: Buffer[], then: Buffer[]])[] = [
+        [query('PREPARE p AS SELECT name FROM people'), query(...swap, 'EXECUTE p')],
+        [query('PREPARE p AS SELECT name FROM people'), [...query(...swap), ...run('EXECUTE p'), encodeSync()]],
+        [query('PREPARE p AS SELECT name FROM people'), [...swap.flatMap(run), ...run('EXECUTE p'), encodeSync()]],
+        [
+          [...query('PREPARE p AS SELECT name FROM people', 'BEGIN'), ...described, encodeSync()],
+          [...swap.flatMap(run), encodeExecute('x'), encodeSync()],
+        ],
+        [
+          query('BEGIN', 'DECLARE c CURSOR FOR SELECT name FROM people'),
+          query('CLOSE c', 'DECLARE c CURSOR FOR SELECT mail FROM people', 'FETCH 1 FROM c'),
+        ],
+      ];
+      for (const [first, then] of races) {
+        const racer = await RawClient.login(rig.port);
+        for (const part of first) {
+          racer.send(part);
+          if (part[0] === 0x51 || part[0] === 0x53) await racer.until('Z');
+        }
+        racer.send(...then);
+        racer.send(...query('ROLLBACK'));
+        const count = then.filter((part) => part[0] === 0x51 || part[0] === 0x53).length + 1;
+        const all = Buffer.concat((await racer.until('Z', count)).map(({ body }) => body)).toString('latin1');
+        assert.ok(!all.includes(mark), all);
+        racer.end();
+      }
+    });
+
     test('COPY in text and csv, with and without a header', async () => {
       const [{ mail, raw: bytes } = {}] = await rows('SELECT mail, raw FROM people WHERE id = 1');
       const copy = await RawClient.login(rig.port);
