@@ -142,10 +142,7 @@ async function recordsOf(
   const records = openRecords({
     bucket: { url, region, credentialsDir, objectLockDays, objectLockMode: 'COMPLIANCE', ...(endpoint === null ? {} : { endpoint }) },
     cluster,
-    namespaces: ({ namespace, serviceAccount }) => {
-      const current = index.snapshots.current({ namespace, serviceAccount });
-      return current === null ? null : new Set(current.snapshot.resources.map((resource) => resource.namespace));
-    },
+    namespaces: ({ namespace, serviceAccount }) => index.snapshots.namespacesOf({ namespace, serviceAccount }),
     authority: () => countersigner.current(),
     observe: observe.records,
     log,

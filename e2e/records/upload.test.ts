@@ -104,6 +104,20 @@ describe('the recordings of a pod', () => {
     assert.deepEqual(filesOf(dir), ['ledger.jsonl', 'segment-000001.jsonl.zst']);
   });
 
+  it('wait, and are not given up, where the operator does not know their namespace for a while', async () => {
+    const [bucket, peer, dir] = [await world.bucket(), newPeer(), world.temporary()];
+    let namespaces = new Set<string>();
+    const operator = await world.operator(bucket, { namespaces: () => namespaces });
+    const sidecar = await startSidecar(world.authority, { dir, peer, ...of(operator, peer) });
+    await (await session(sidecar.recordings, 1)).end('client');
+    await until('two refusals', () => sidecar.log.filter((line) => JSON.stringify(line).includes('NamespaceForeign')).length >= 2);
+    const { stuck, waitingSegments } = sidecar.uploader.stats();
+    assert.deepEqual([stuck, waitingSegments], [0, 1]);
+    namespaces = new Set(['shop', 'billing']);
+    assert.equal(await ended(sidecar), true);
+    assert.deepEqual((await verifyBucket(world, bucket)).findings, []);
+  });
+
   it('end fail closed where more would wait than there is room for', async () => {
     const peer = newPeer();
     const dir = world.temporary();

@@ -89,6 +89,21 @@ test('who asks between a change and its announcement gets the new one, and the o
   snapshots.stop();
 });
 
+test('a workload had what it had: the namespaces of resources that are gone are known while the workload is', () => {
+  const index = createWorldIndex();
+  let known = false;
+  const snapshots = createSnapshots({ world: () => (known ? index.world() : null), log, inUse: () => new Set() });
+  assert.equal(snapshots.namespacesOf(AGENT), null);
+  known = true;
+  index.set('ProtectedResource', RESOURCE);
+  assert.deepEqual([...(snapshots.namespacesOf(AGENT) ?? [])], ['shop']);
+  index.remove('ProtectedResource', RESOURCE);
+  assert.deepEqual(snapshots.current(AGENT)?.snapshot.resources, []);
+  assert.deepEqual([...(snapshots.namespacesOf(AGENT) ?? [])], ['shop']);
+  assert.deepEqual([...(snapshots.namespacesOf({ namespace: 'shop', serviceAccount: 'later' }) ?? [])], []);
+  snapshots.stop();
+});
+
 test('the versions that are remembered are bounded', () => {
   const index = createWorldIndex();
   const snapshots = createSnapshots({ world: () => index.world(), log, inUse: () => new Set() });

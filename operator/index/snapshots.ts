@@ -25,6 +25,8 @@ export interface SnapshotSource {
 export interface Snapshots extends SnapshotSource {
   /** The world is known from now on, or has changed. */
   changed(): void;
+  /** Of the resources that the workload has or had while this replica has known it: what was recorded of one may be uploaded after it is gone. Null: not known yet. */
+  namespacesOf(workload: Workload): ReadonlySet<string> | null;
   /** What a version was compiled from; undefined where it is not (or no longer) known. */
   sourcesOf(workload: Workload, version: string): ReadonlyMap<string, Source> | undefined;
   readonly compiled: number;
@@ -46,6 +48,7 @@ interface Entry {
   askedAt: number;
   /** Newest last. */
   readonly history: Map<string, ReadonlyMap<string, Source>>;
+  readonly namespaces: Set<string>;
 }
 
 /** A burst of changes (kubectl apply -f) is one new snapshot. */
@@ -113,23 +116,27 @@ export function createSnapshots({ world, log, inUse }: SnapshotsOptions): Snapsh
     }
   };
 
-  return {
-    current(workload) {
-      const now = world();
-      if (now === null) return null;
-      const key = workloadKey(workload);
-      const known = entries.get(key);
-      if (known === undefined) {
-        const entry: Entry = { workload, current: compile(workload, now), world: now, askedAt: performance.now(), history: new Map() };
-        remember(entry);
-        entries.set(key, entry);
-        return entry.current;
-      }
+  const entryOf = (workload: Workload): Entry | null => {
+    const now = world();
+    if (now === null) return null;
+    const key = workloadKey(workload);
+    const known = entries.get(key);
+    if (known !== undefined) {
       known.askedAt = performance.now();
       // What is asked for is never older than the world; the others hear of it as they would have.
       if (bringUp(known, now)) queueMicrotask(() => tell(workload));
-      return known.current;
-    },
+      return known;
+    }
+    const empty = { history: new Map(), namespaces: new Set<string>() };
+    const entry: Entry = { workload, current: compile(workload, now), world: now, askedAt: performance.now(), ...empty };
+    remember(entry);
+    entries.set(key, entry);
+    return entry;
+  };
+
+  return {
+    current: (workload) => entryOf(workload)?.current ?? null,
+    namespacesOf: (workload) => entryOf(workload)?.namespaces ?? null,
     onChange(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
@@ -150,7 +157,8 @@ export function createSnapshots({ world, log, inUse }: SnapshotsOptions): Snapsh
   };
 }
 
-function remember({ current, history }: Entry): void {
+function remember({ current, history, namespaces }: Entry): void {
+  for (const { namespace } of current.snapshot.resources) namespaces.add(namespace);
   history.delete(current.version);
   history.set(current.version, new Map(current.snapshot.sources.map((source) => [sourceKey(source), source])));
   for (const version of history.keys()) {

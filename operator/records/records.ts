@@ -25,7 +25,7 @@ export interface RecordingAuthority {
 export interface RecordsOptions {
   readonly bucket: BucketSettings;
   readonly cluster: string;
-  /** Namespaces of the resources that the caller's snapshot has; null where it is not compiled yet. */
+  /** Namespaces of the resources that the caller has or had; null where they are not known yet. */
   readonly namespaces: (peer: RecordsPeer) => ReadonlySet<string> | null;
   readonly authority: () => RecordingAuthority;
   readonly log: Log;

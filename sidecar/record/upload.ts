@@ -95,7 +95,10 @@ const PUT_TIMEOUT_MS = 110_000;
 /** What the operator's call answers where it was started without one. */
 const NO_BUCKET = /\bno bucket is configured\b/;
 /** Refusals that no waiting mends. */
-const FOR_GOOD = /^(PathInvalid|SizeInvalid|HashInvalid|ClusterForeign|NamespaceForeign|RecorderForeign|StoredDifferently)\b/;
+const FOR_GOOD = /^(PathInvalid|SizeInvalid|HashInvalid|ClusterForeign|RecorderForeign|StoredDifferently)\b/;
+/** One that waiting may mend: the operator may have heard of the policy later than we did, or be started anew and not know what there was before. */
+const FOR_LONG = /^NamespaceForeign\b/;
+const LONG_ATTEMPTS = 60;
 
 type Stored = 'stored' | 'later' | 'stuck';
 
@@ -293,11 +296,15 @@ class FolderUploader implements Uploader {
     await ledger.signed(head.entries);
   }
 
-  async #store(slot: SlotReply | undefined, object: { mayBeStored: boolean }, read: () => Promise<Uint8Array>): Promise<Stored> {
+  async #store(
+    slot: SlotReply | undefined,
+    object: { mayBeStored: boolean; readonly attempts?: number },
+    read: () => Promise<Uint8Array>,
+  ): Promise<Stored> {
     if (slot === undefined) throw new Error('the operator answered with too few slots');
     if (slot.stored) return this.#done();
     if (slot.url === '') {
-      const isForGood = FOR_GOOD.test(slot.refusal);
+      const isForGood = FOR_GOOD.test(slot.refusal) || (FOR_LONG.test(slot.refusal) && (object.attempts ?? 0) >= LONG_ATTEMPTS);
       this.#fail({ path: slot.path, refusal: slot.refusal }, 'the operator refuses a place for a recording');
       return isForGood ? 'stuck' : 'later';
     }
