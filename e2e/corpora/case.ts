@@ -1,7 +1,38 @@
 // What every set of the corpora gives: a case that was run, and how it ended.
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 
 /** One case: `set` is masking, controls, blocking or protocol; `problem` says what was seen instead of what the case asks, null when all was as asked. */
 export type CaseResult = Readonly<{ set: string; id: string; category: string; problem: string | null }>;
 
 /** Where a set finds its cases: `cases` is a folder with files of the corpora's names; `only` keeps the cases whose id matches. */
 export type CorpusOptions = Readonly<{ cases: string; only: RegExp | null }>;
+
+/** How masking and its controls are run beside that. */
+export type MaskingOptions = CorpusOptions &
+  Readonly<{
+    /** Also compare the transcripts of two databases that differ only in their secrets. */
+    twin: boolean;
+    /** A: the role may not read the masked columns; B: it owns the tables. */
+    assurance: 'A' | 'B';
+    /** Written into the MaskingRule of the reference policy. */
+    predicates: 'Strict' | 'SourceMasked' | 'Permissive';
+    /** Attacks the server itself, where every masking case leaks: whether the cases and this program see a leak. */
+    withoutSidecar: boolean;
+  }>;
+
+/** Lines of JSON, those that `only` keeps. None where the folder has no such file. */
+export async function readCases<T extends { readonly id: string }>(options: CorpusOptions, file: string): Promise<T[]> {
+  let text: string;
+  try {
+    text = await readFile(join(options.cases, file), 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+  return text
+    .split('\n')
+    .filter((line) => line.trim() !== '')
+    .map((line) => JSON.parse(line) as T)
+    .filter(({ id }) => options.only?.test(id) ?? true);
+}

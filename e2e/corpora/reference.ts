@@ -1,0 +1,93 @@
+/** The sidecar under test: the reference policy at the head of pg-corpus-schema.sql, before one server. */
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadFolder } from '#cli/folder/source.ts';
+import { startSidecar } from '#sidecar/start.ts';
+import type { MaskingOptions } from './case.ts';
+import { ACCOUNTS, DATABASE } from './databases.ts';
+
+const WORKLOAD = { namespace: 'corpus', serviceAccount: 'agent' };
+
+const COLUMNS = [
+  ...['email', 'ssn', 'card_number', 'notes', 'avatar'].map((name) => `public.customers.${name}`),
+  'public.employees.salary',
+  'public.payments.card_number',
+];
+
+/** Everything is allowed: what holds here holds by the masks alone. */
+function manifests(port: number, predicates: MaskingOptions['predicates']): string {
+  const users = Object.values(ACCOUNTS).map(({ user }) => `{name: ${user}, secretRef: {name: ${user}}}`);
+  const secrets = Object.values(ACCOUNTS).map(
+    ({ user, password }) => `
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: ${user}, namespace: corpus}
+stringData: {username: ${user}, password: ${password}}`,
+  );
+  return `
+apiVersion: chaperone.dev/v1alpha1
+kind: ProtectedResource
+metadata: {name: db, namespace: corpus}
+spec:
+  protocol: PostgreSQL
+  address: {host: 127.0.0.1, port: ${port}}
+  tls: {mode: Disable}
+  agentToken: Ignore
+  postgresql: {database: ${DATABASE}, users: [${users.join(', ')}]}
+---
+apiVersion: chaperone.dev/v1alpha1
+kind: AccessPolicy
+metadata: {name: everything, namespace: corpus}
+spec:
+  targetRefs: [{name: db}]
+  subjects: [{serviceAccount: {namespace: corpus, name: agent}}]
+  rules: [{name: everything, action: Allow}]
+---
+apiVersion: chaperone.dev/v1alpha1
+kind: MaskingRule
+metadata: {name: reference, namespace: corpus}
+spec:
+  targetRefs: [{name: db}]
+  predicates: ${predicates}
+  columns: [${COLUMNS.map((column) => `{column: ${column}, strategy: {type: Redact}}`).join(', ')}]
+  detectors:
+    - {name: ssn, type: SSN, strategy: {type: Redact}}
+    - {name: card, type: Card, strategy: {type: Redact}}
+    - {name: email, type: Email, strategy: {type: Redact}}
+${secrets.join('\n')}
+`;
+}
+
+export interface Reference {
+  readonly port: number;
+  stop(): Promise<void>;
+}
+
+export async function startReference(serverPort: number, predicates: MaskingOptions['predicates']): Promise<Reference> {
+  const folder = await mkdtemp(join(tmpdir(), 'chaperone-corpus-'));
+  try {
+    await mkdir(join(folder, 'manifests'));
+    await writeFile(join(folder, 'manifests/all.yaml'), manifests(serverPort, predicates), { mode: 0o600 });
+    const read = loadFolder({ manifests: join(folder, 'manifests'), workload: WORKLOAD });
+    if (!read.ok) throw new Error(read.problems.map(({ line, message }) => `line ${line}: ${message}`).join('\n'));
+    const sidecar = await startSidecar({ state: join(folder, 'state'), workload: WORKLOAD, log: SILENT });
+    const published = await sidecar.publish(read.state.snapshot, read.state.secrets);
+    const address = sidecar.addresses.get('corpus/db');
+    if (!published.ok || address === undefined) throw new Error(`the reference policy is not taken: ${JSON.stringify(published)}`);
+    return {
+      port: address.port,
+      stop: async () => {
+        await sidecar.close();
+        await rm(folder, { recursive: true, force: true });
+      },
+    };
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+const nothing = (): void => {};
+const SILENT = { info: nothing, warn: nothing, error: nothing };
