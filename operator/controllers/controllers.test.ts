@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { Snapshot } from '#crds/policy/snapshot.ts';
 import type { InjectedPod } from '../index/pods.ts';
 import { type Condition, conditionsFrom, type Finding } from './conditions.ts';
+import { maskingRuleFindings } from './masking-rule.ts';
 import { programmedFinding, programmingOf, type SidecarReport } from './programming.ts';
 import { protectedResourceFindings } from './protected-resource.ts';
 import { createReports } from './reports.ts';
@@ -236,4 +237,34 @@ test('the Secrets of a target: each once with all its keys; what is missing is n
   assert.equal(refs({ username: '', password: '' }, null), 'False: Secret a has no key ca.crt; Secret b does not exist.');
   assert.equal(refs(whole, undefined), 'Unknown: Not read yet: Secret b.');
   assert.match(refs(undefined, null), /^False: /);
+});
+
+test('the key of a MaskingRule: missing targets are told first, then the Secret', () => {
+  const object = {
+    apiVersion: 'chaperone.dev/v1alpha1' as const,
+    kind: 'MaskingRule' as const,
+    metadata: { name: 'm', namespace: 'shop', uid: 'u', generation: 1 },
+    spec: {
+      targetRefs: [{ kind: 'ProtectedResource' as const, name: 'db' }],
+      columns: [{ column: 'a.b.c', strategy: { type: 'Token' as const } }],
+      keySecretRef: { name: 'masking', key: 'key' },
+      unprovable: 'Deny' as const,
+      predicates: 'SourceMasked' as const,
+    },
+  };
+  assert.deepEqual(secretNeeds(object), [{ name: 'masking', keys: ['key'] }]);
+  const resolved = (status: 'True' | 'False', secret: object | null) => {
+    const compiled = [{ type: 'ResolvedRefs' as const, status, reason: 'X', message: 'targets.', observedGeneration: 1 }];
+    const findings = maskingRuleFindings(
+      { valid: true, object, compiled },
+      { concerned: 0, enforcing: 0, refusals: [], restarts: [] },
+      () => (secret === null ? null : { metadata: { name: 'masking' }, data: secret as Record<string, string> }),
+    );
+    const found = findings.find(({ type }) => type === 'ResolvedRefs') ?? assert.fail();
+    return `${found.status} ${found.reason}: ${found.message}`;
+  };
+  assert.equal(resolved('True', { key: '' }), 'True ResolvedRefs: Everything that it names exists.');
+  assert.equal(resolved('True', { other: '' }), 'False SecretNotFound: Secret masking has no key key.');
+  assert.equal(resolved('True', null), 'False SecretNotFound: Secret masking does not exist.');
+  assert.equal(resolved('False', null), 'False X: targets.');
 });

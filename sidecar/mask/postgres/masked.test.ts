@@ -4,6 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import { hasPostgres } from '#e2e/postgres/server.ts';
 import { type Analysis, newAnalyser, ready } from './analyse.ts';
 import type { CatalogConnection } from './catalog.ts';
+import { maskExpression } from './rewrite-expression.ts';
 import { catalogConnection, formsOf, maskWith, startWithSecrets, type TestDatabase } from './testing.ts';
 
 const mark = `q${randomBytes(5).toString('hex')}z`;
@@ -222,6 +223,15 @@ const unchanged = [
   'SELECT x.id FROM customers x WHERE EXISTS (SELECT FROM orders o WHERE o.customer_id = x.id AND o.total > 100)',
 ];
 
+const MODIFIERS: { readonly [type: string]: readonly string[] } = {
+  varchar: ['(3)', '(40)'],
+  bpchar: ['(1)', '(40)'],
+  bit: ['(3)'],
+  varbit: ['(3)'],
+  numeric: ['(10,2)', '(3,3)', '(2,-3)'],
+  ...Object.fromEntries(['time', 'timetz', 'timestamp', 'timestamptz', 'interval'].map((name) => [name, ['(3)']])),
+};
+
 for (const major of [18, 15] as const) {
   describe(`PostgreSQL ${major}`, { skip: hasPostgres(major) ? false : 'not on this machine' }, () => {
     let database: TestDatabase;
@@ -309,6 +319,27 @@ for (const major of [18, 15] as const) {
       const [row] = JSON.parse(await answer(one('SELECT * FROM customers WHERE id = 1').sent));
       const zero = '00000000-0000-0000-0000-000000000000';
       assert.deepEqual(row, ['1', 'Ada', '[redacted]', '[redacted]', '0.00', 'f', '1970-01-01', '"[redacted]"', '\\x', '{}', null, zero]);
+    });
+
+    test('each built-in type has a mask that the server takes, with and without a modifier', async () => {
+      const oids =
+        "SELECT typname FROM pg_type WHERE typtype IN ('b', 'r', 'm') AND typnamespace = 'pg_catalog'::regnamespace AND oid < 16384 ORDER BY 1";
+      const names = (await session.query(oids)).map(([name]) => name ?? '');
+      const { catalog } = database;
+      const none: string[] = [];
+      for (const name of names) {
+        const type = catalog.types.get('pg_catalog')?.get(name)?.oid ?? assert.fail(name);
+        const modifiers = MODIFIERS[name.replace(/^_/, '')] ?? [];
+        for (const typmod of ['', ...modifiers]) {
+          const column = { name: 'c', attnum: 1, type, typmod };
+          const expression = maskExpression(catalog, column, { strategy: { type: 'Redact' }, authors: [] }, 'm');
+          const shown = await answer(`SELECT ${expression}`);
+          assert.doesNotMatch(shown, /^error/, expression);
+          if (expression.startsWith('NULL')) none.push(name);
+        }
+      }
+      for (const name of ['interval', 'inet', 'time', 'int4range', 'bit', 'point', 'tsvector', '_inet'])
+        assert.ok(!none.includes(name), name);
     });
 
     test('Null masks are null, and keep the type', async () => {

@@ -16,6 +16,26 @@ const CONSTANTS: ReadonlyMap<string, string> = new Map([
   ['json', `"${REDACTED}"`],
   ['jsonb', `"${REDACTED}"`],
   ['bytea', ''],
+  ['time', '00:00:00'],
+  ['timetz', '00:00:00+00'],
+  ['interval', '00:00:00'],
+  ['inet', '0.0.0.0'],
+  ['cidr', '0.0.0.0/32'],
+  ['macaddr', '00:00:00:00:00:00'],
+  ['macaddr8', '00:00:00:00:00:00:00:00'],
+  ...['oid', 'xid', 'xid8', 'cid', 'bit', 'varbit'].map((name): [string, string] => [name, '0']),
+  ['pg_lsn', '0/0'],
+  ['tsvector', ''],
+  ['int2vector', ''],
+  ['oidvector', ''],
+  ['tsquery', ''],
+  ['jsonpath', '$'],
+  ['point', '(0,0)'],
+  ['lseg', '[(0,0),(0,0)]'],
+  ['box', '(0,0),(0,0)'],
+  ['path', '((0,0))'],
+  ['polygon', '((0,0))'],
+  ['circle', '<(0,0),0>'],
 ]);
 
 export function quoteIdentifier(name: string): string {
@@ -26,7 +46,9 @@ export function quoteIdentifier(name: string): string {
 export function maskExpression(catalog: Catalog, column: Column, mask: ColumnMask, row: string): string {
   const { type, typmod } = baseType(catalog, column);
   if (type === null) return 'NULL';
-  const cast = (expression: string): string => `${expression}::${quoteIdentifier(type.schema)}.${quoteIdentifier(type.name)}${typmod}`;
+  // The modifier of an interval is not the number that it is written with.
+  const modifier = type.name === 'interval' || type.name === '_interval' ? '' : typmod;
+  const cast = (expression: string): string => `${expression}::${quoteIdentifier(type.schema)}.${quoteIdentifier(type.name)}${modifier}`;
   const isText = TEXT_TYPES.has(type.name) && (type.oid < FIRST_USER_OID || type.name === 'citext');
   switch (mask.strategy.type) {
     case 'Null':
@@ -57,9 +79,10 @@ export function baseType(catalog: Catalog, column: Column): { readonly type: Cat
 
 function redacted(type: CatalogType, isText: boolean, typmod: string): string {
   if (isText) return `'${shortRedacted(type.name === 'char' ? 1 : lengthOf(type.name, typmod))}'`;
-  if (type.element !== 0) return `'{}'`;
   const constant = type.oid < FIRST_USER_OID ? CONSTANTS.get(type.name) : undefined;
-  return constant === undefined ? 'NULL' : `'${constant}'`;
+  if (constant !== undefined) return `'${constant}'`;
+  if (type.element !== 0 || type.kind === 'm') return `'{}'`;
+  return type.kind === 'r' ? `'empty'` : 'NULL';
 }
 
 /** Keeps characters at both ends; nothing of a value shorter than twice what is kept. Only qualified names of pg_catalog. */
