@@ -1,11 +1,25 @@
 import type { NewEvent, RecordedAction } from '#crds/record/event.ts';
 
+type SqlAction = Extract<RecordedAction, { type: 'sql' }>;
+
 /** What `JSON.stringify` gives, for the two values of which there is one for each statement: it costs several times as much. */
 export function actionJson(action: RecordedAction): string {
-  if (action.type !== 'sql' || action.sent !== undefined || action.parameters !== undefined || action.truncated !== undefined)
-    return JSON.stringify(action);
-  const { step, received, digest, tokenised, kinds } = action;
-  return `{"type":"sql","step":"${step}","received":${JSON.stringify(received)},"digest":${shortText(digest)},"tokenised":${tokenised},"kinds":${kindsJson(kinds)}}`;
+  return isPlainSql(action) ? `${plainSqlHead(action)}${plainSqlTail(action)}` : JSON.stringify(action);
+}
+
+/** Nearly all are. */
+export function isPlainSql(action: RecordedAction): action is SqlAction {
+  return action.type === 'sql' && action.sent === undefined && action.parameters === undefined && action.truncated === undefined;
+}
+
+/** What is of this statement alone. */
+export function plainSqlHead({ step, received, digest }: SqlAction): string {
+  return `{"type":"sql","step":"${step}","received":${JSON.stringify(received)},"digest":${shortText(digest)}`;
+}
+
+/** What statements that differ in literals alone share. */
+export function plainSqlTail({ tokenised, kinds }: SqlAction): string {
+  return `,"tokenised":${tokenised},"kinds":${kindsJson(kinds)}}`;
 }
 
 /** All members of the event, without the braces. */

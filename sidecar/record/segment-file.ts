@@ -93,9 +93,10 @@ export class SegmentFile {
    * returned is worth less than a write of its own, the verdict on it is not. Order and chain are the same either way.
    */
   append(open: string, later = false): void {
-    const head = hash('sha256', this.#head + open);
-    // As `withLastMember` would put it.
-    this.#waiting += `${open},"hash":"${head}"}\n`;
+    const chained = this.#head + open;
+    const head = hash('sha256', chained);
+    // As `withLastMember` would put it. Hashing has made one piece of the text: a part of that is copied at once, `open` would be put together again.
+    this.#waiting += `${chained.slice(this.#head.length)},"hash":"${head}"}\n`;
     this.#head = head;
     this.#events += 1;
     this.#seq += 1;

@@ -5,12 +5,14 @@ import { type EndEvent, type NewEvent, RECORD_VERSION, type RecordedAction } fro
 import { type SessionPlace, sessionFolder } from '#crds/record/format.ts';
 import { type Denial, type Permit, type Recorded, recorded } from '../permit.ts';
 import type { Log, SessionRecorder } from '../pipeline.ts';
+import { ActionMembers, type ActionPhase } from './action-members.ts';
 import { causeOf, RecordingError, type RecordingErrorCode } from './error.ts';
-import { limitAction, limitEvent, splitRows } from './limit.ts';
-import { actionJson, eventMembers } from './members.ts';
+import { limitEvent, splitRows } from './limit.ts';
+import { eventMembers } from './members.ts';
 import { type Sealer, sealSegment } from './seal.ts';
 import { type FinishedSegment, SegmentFile } from './segment-file.ts';
 import type { RecordingLimits } from './store.ts';
+import { TimeText } from './time-text.ts';
 
 /** What all sessions of one recorder share. */
 export interface SessionHost extends Sealer {
@@ -59,12 +61,8 @@ export class SessionWriter implements SessionRecorder {
   #sealing: Promise<void> = Promise.resolve();
   #rotationSync: Promise<unknown> = Promise.resolve();
   #wantsSync = false;
-  readonly #verdicts = new WeakMap<Verdict, string>();
-  #version: string | null = null;
-  #versionJson = '';
-  #second = Number.NaN;
-  /** `2026-01-02T03:04:05.` */
-  #secondText = '';
+  readonly #actions: ActionMembers;
+  readonly #time = new TimeText();
   #ledgerSync: Promise<void> | null = null;
   #ended: Promise<void> | null = null;
 
@@ -73,6 +71,7 @@ export class SessionWriter implements SessionRecorder {
     this.#place = place;
     this.#host = host;
     this.#snapshot = snapshot;
+    this.#actions = new ActionMembers(host.limits.textBytes);
     this.#prefix = `{"v":${RECORD_VERSION},"session":"${place.session}","seq":`;
   }
 
@@ -152,20 +151,11 @@ export class SessionWriter implements SessionRecorder {
     }
   }
 
-  /** As JSON.stringify would write the event. The verdict's part is made once for each verdict: policy has one for each rule. */
-  #writeAction(verdict: Verdict, action: RecordedAction, phase: 'first' | 'again', approval?: string): number {
+  #writeAction(verdict: Verdict, action: RecordedAction, phase: ActionPhase, approval?: string): number {
     this.#throwIfDone();
     if (this.#host.isFull()) throw this.#fail('SpoolFull', new RecordingError('SpoolFull', SPOOL_FULL));
-    let judged = this.#verdicts.get(verdict);
-    if (judged === undefined) {
-      const { decision, code, message, authors, audit } = verdict;
-      judged = JSON.stringify({ decision, code, message, authors, ...(audit.length > 0 ? { audit } : {}) }).slice(1, -1);
-      this.#verdicts.set(verdict, judged);
-    }
-    const limited = actionJson(limitAction(action, this.#host.limits.textBytes));
-    const snapshot = this.#snapshotJson();
-    const used = approval === undefined ? '' : `,"approval":${JSON.stringify(approval)}`;
-    return this.#appendMembers(`0,"type":"action","phase":"${phase}","action":${limited},${judged},"snapshot":${snapshot}${used}`, false);
+    const version = this.#host.snapshot?.() ?? this.#snapshot;
+    return this.#appendMembers(this.#actions.of(verdict, action, phase, version, approval), false);
   }
 
   #write(event: NewEvent): number {
@@ -180,19 +170,10 @@ export class SessionWriter implements SessionRecorder {
     return this.#appendMembers(`${channel},${eventMembers(rest)}`, later);
   }
 
-  #snapshotJson(): string {
-    const version = this.#host.snapshot?.() ?? this.#snapshot;
-    if (version !== this.#version) {
-      this.#version = version;
-      this.#versionJson = JSON.stringify(version);
-    }
-    return this.#versionJson;
-  }
-
   /** `members` begins with the channel's number; only the event's closing brace is left out. */
   #appendMembers(members: string, later: boolean): number {
     const seq = this.#seq + 1;
-    const open = `${this.#prefix}${seq},"time":"${this.#time()}","channel":${members}`;
+    const open = `${this.#prefix}${seq},"time":"${this.#time.of(this.#host.clock())}","channel":${members}`;
     if (open.length >= this.#host.limits.eventBytes) {
       const message = `an event of ${open.length + 1} characters can't be recorded`;
       throw this.#fail('EventTooLarge', new RecordingError('EventTooLarge', message));
@@ -206,17 +187,6 @@ export class SessionWriter implements SessionRecorder {
     this.#seq = seq;
     if (this.#file.bytes >= this.#host.limits.segmentBytes) this.#rotate();
     return seq;
-  }
-
-  #time(): string {
-    const nowMs = Math.trunc(this.#host.clock());
-    const second = Math.floor(nowMs / 1000);
-    if (second !== this.#second) {
-      this.#second = second;
-      this.#secondText = new Date(second * 1000).toISOString().slice(0, -4);
-    }
-    const ms = nowMs - second * 1000;
-    return `${this.#secondText}${ms < 10 ? '00' : ms < 100 ? '0' : ''}${ms}Z`;
   }
 
   #openSegment(): SegmentFile {

@@ -13,9 +13,20 @@ export class LastDecoded<T> {
   /** Throws what `decode` throws. The value may be shared with other messages of the same bytes. */
   of(buffer: Buffer, start: number, end: number): T {
     const last = this.#last;
-    if (last !== null && last.bytes.length === end - start && last.bytes.compare(buffer, start, end) === 0) return last.value;
+    if (last !== null && isSame(last.bytes, buffer, start, end)) return last.value;
     const value = this.#decode(buffer, start, end);
     this.#last = end - start <= MAX_BYTES ? { bytes: Buffer.from(buffer.subarray(start, end)), value } : null;
     return value;
   }
+}
+
+/** Past this a call into native code costs less. */
+const SHORT_BYTES = 256;
+
+function isSame(bytes: Buffer, buffer: Buffer, start: number, end: number): boolean {
+  const { length } = bytes;
+  if (length !== end - start) return false;
+  if (length > SHORT_BYTES) return bytes.compare(buffer, start, end) === 0;
+  for (let i = 0; i < length; i++) if (bytes[i] !== buffer[start + i]) return false;
+  return true;
 }

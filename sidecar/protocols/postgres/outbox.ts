@@ -60,7 +60,8 @@ export class Outbox {
 
   #closeRun(): void {
     if (this.#buffer === null) return;
-    this.#parts.push(this.#buffer.subarray(this.#start, this.#end));
+    const whole = this.#start === 0 && this.#end === this.#buffer.length;
+    this.#parts.push(whole ? this.#buffer : this.#buffer.subarray(this.#start, this.#end));
     this.#bytes += this.#end - this.#start;
     this.#buffer = null;
   }
