@@ -1,4 +1,5 @@
 import type { DetectorType } from '#crds/policy/snapshot.ts';
+import { escapeMayBegin } from './detect-escapes.ts';
 import { isIbanCountry } from './detect-iban.ts';
 import { AZURE_MARK, JWT_BEGIN, KEY_SHAPES, PEM_BEGIN, SECRET_WORDS } from './detect-keys.ts';
 
@@ -11,9 +12,13 @@ const PLUS = 3;
 const SIGN = 4;
 /** The rarest byte of some prefix. */
 const MARK = 5;
+/** May begin an escape, behind which is any of the others. */
+const ESCAPE = 6;
 
 /** Rarest first, as in names, addresses, JSON and notes. Separators of digits are not in it. */
 const RARITY = '~QZXJ_KVWYGjqxzPBFHUSADNRCTILMOEkvbpfghuy';
+
+const BACKSLASH = 0x5c;
 
 interface Prefix {
   readonly bytes: Uint8Array;
@@ -44,6 +49,11 @@ export function compilePrefilter(types: ReadonlySet<DetectorType>): (bytes: Uint
           if (digits >= enough || (ibans && digits >= 2 && ibanMayBegin(bytes, at, start))) return true;
           break;
         case SEPARATOR:
+          if (bytes[at] === BACKSLASH && escapeMayBegin(bytes, at, end)) return true;
+          break;
+        case ESCAPE:
+          digits = 0;
+          if (escapeMayBegin(bytes, at, end)) return true;
           break;
         case PLUS:
           if (at + 1 < end && isDigit(bytes[at + 1] as number)) return true;
@@ -63,6 +73,7 @@ export function compilePrefilter(types: ReadonlySet<DetectorType>): (bytes: Uint
 
 function byteKinds(types: ReadonlySet<DetectorType>, prefixes: ReadonlyMap<number, readonly Prefix[]>): Uint8Array {
   const kinds = new Uint8Array(256).fill(PLAIN);
+  for (const escape of '%&\\') kinds[escape.charCodeAt(0)] = ESCAPE;
   if (types.has('Card') || types.has('SSN') || types.has('Phone') || types.has('IBAN')) {
     kinds.fill(DIGIT, 0x30, 0x3a);
     for (const separator of ' -\\.()/') kinds[separator.charCodeAt(0)] = SEPARATOR;

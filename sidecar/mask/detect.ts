@@ -3,6 +3,7 @@ import type { DetectorType } from '#crds/policy/snapshot.ts';
 import { findCards } from './detect-card.ts';
 import { compileCustom } from './detect-custom.ts';
 import { findEmails } from './detect-email.ts';
+import { unescaped } from './detect-escapes.ts';
 import type { Finder } from './detect-finder.ts';
 import { findIbans } from './detect-iban.ts';
 import { findCloudKeys, findJwts, findPrivateKeys } from './detect-keys.ts';
@@ -48,7 +49,12 @@ export function compileDetectors(specs: MaskPolicy['detectors'], pseudonyms: Pse
   const mayContain = types.has('Custom') ? (_: Uint8Array, start: number, end: number) => end > start : compilePrefilter(types);
   const spansOf = (text: string): Span[] => {
     const spans: Span[] = [];
-    for (const { find, strategy } of finders) find(text, (start, end) => spans.push({ start, end, strategy }));
+    const plain = unescaped(text);
+    for (const { find, strategy } of finders) {
+      find(text, (start, end) => spans.push({ start, end, strategy }));
+      if (plain === null) continue;
+      find(plain.text, (start, end) => spans.push({ start: plain.at[start] as number, end: plain.at[end] as number, strategy }));
+    }
     return mergeSpans(spans);
   };
   return {
@@ -74,7 +80,8 @@ function replaced(text: string, spans: readonly Span[], pseudonyms: Pseudonyms):
   let position = 0;
   let nulled = false;
   for (const { start, end, strategy } of spans) {
-    result += text.slice(position, start) + maskedValue(text.slice(start, end), strategy, pseudonyms);
+    const value = text.slice(start, end);
+    result += text.slice(position, start) + maskedValue(unescaped(value)?.text ?? value, strategy, pseudonyms);
     position = end;
     nulled ||= strategy.type === 'Null';
   }

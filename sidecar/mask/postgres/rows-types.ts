@@ -5,11 +5,12 @@
  * - `jsonb`: a version byte, then JSON
  * - `bytea`: in text `\x` and hex digits, in binary the bytes
  * - `integer`, `float`, `numeric`: binary numbers, looked at as digits
+ * - `array`: binary, of elements of built-in types, each looked at as its own type
  * - `value`: text of a type that can't hold a mask: what is hit becomes NULL
  * - `pass`: can't hold a value of any form that is looked for
  * - `unknown`: binary of no known form: searched where it is plain text, else it becomes NULL
  */
-export type Look = 'text' | 'json' | 'jsonb' | 'bytea' | 'integer' | 'float' | 'numeric' | 'value' | 'pass' | 'unknown';
+export type Look = 'text' | 'json' | 'jsonb' | 'bytea' | 'integer' | 'float' | 'numeric' | 'array' | 'value' | 'pass' | 'unknown';
 
 const BYTEA = 17;
 const JSON_OID = 114;
@@ -26,10 +27,44 @@ const PASS = new Set([
   16, 21, 23, 24, 26, 27, 28, 29, 700, 1082, 1083, 1114, 1184, 1186, 1266, 2950, 2202, 2203, 2204, 2205, 2206, 2278, 3734, 3769, 4089, 4096,
   4191,
 ]);
+/** In binary: inet, cidr, macaddr, macaddr8, bit, varbit, and geometric types. As text they are looked at. */
+const BINARY_PASS = new Set([869, 650, 829, 774, 1560, 1562, 600, 601, 602, 603, 604, 628, 718]);
 /** int8[], numeric[], and what else is made of numbers and times: arrays and ranges of the types above. */
 const NOT_TEXT_ARRAYS = new Set([
   1000, 1005, 1007, 1016, 1021, 1022, 1028, 1115, 1182, 1183, 1185, 1187, 1231, 2951, 3904, 3906, 3908, 3910, 3912, 3926,
 ]);
+
+/** Binary arrays: the type of their elements. name, text, bpchar, varchar, "char", bytea, json, jsonb, int2, int4, int8, oid, float4, float8, numeric, bool, times, uuid, inet, cidr. */
+const ELEMENTS: ReadonlyMap<number, number> = new Map([
+  [1003, 19],
+  [1009, 25],
+  [1014, 1042],
+  [1015, 1043],
+  [1002, 18],
+  [1001, 17],
+  [199, 114],
+  [3807, 3802],
+  [1005, 21],
+  [1007, 23],
+  [1016, 20],
+  [1028, 26],
+  [1021, 700],
+  [1022, 701],
+  [1231, 1700],
+  [1000, 16],
+  [1182, 1082],
+  [1183, 1083],
+  [1115, 1114],
+  [1185, 1184],
+  [1187, 1186],
+  [2951, 2950],
+  [1041, 869],
+  [651, 650],
+]);
+
+export function elementType(oid: number): number | undefined {
+  return ELEMENTS.get(oid);
+}
 
 export function lookAt(oid: number, format: number): Look {
   if (oid === BYTEA) return 'bytea';
@@ -41,7 +76,8 @@ export function lookAt(oid: number, format: number): Look {
   if (oid === NUMERIC) return 'numeric';
   if (INT8.has(oid)) return 'integer';
   if (oid === FLOAT8) return 'float';
-  return PASS.has(oid) ? 'pass' : 'unknown';
+  if (ELEMENTS.has(oid)) return 'array';
+  return PASS.has(oid) || BINARY_PASS.has(oid) ? 'pass' : 'unknown';
 }
 
 /** True where the form of a hit can be seen in the row's own bytes, so that one look at the whole row is enough. */
@@ -58,6 +94,7 @@ export function showsInBytes(look: Look, format: number): boolean {
     case 'integer':
     case 'float':
     case 'numeric':
+    case 'array':
     case 'unknown':
       return false;
     default:

@@ -2,7 +2,8 @@ import { isUtf8 } from 'node:buffer';
 import type { Detectors, Masked } from '../detect.ts';
 import { REDACTED } from './placeholder.ts';
 import { floatText, integerText, numericText } from './rows-number.ts';
-import type { Look } from './rows-types.ts';
+import { elementType, type Look, lookAt } from './rows-types.ts';
+import { maskBinaryArray } from './token-array.ts';
 
 /** What becomes of one value: it stays, becomes other bytes, or NULL. */
 export type MaskedField =
@@ -14,7 +15,15 @@ export type MaskedField =
 const SAME: MaskedField = { type: 'same' };
 const UNPROVEN: MaskedField = { type: 'null', hits: 1, unproven: true };
 
-export function maskField(look: Look, format: number, buffer: Buffer, start: number, length: number, detectors: Detectors): MaskedField {
+export function maskField(
+  look: Look,
+  type: number,
+  format: number,
+  buffer: Buffer,
+  start: number,
+  length: number,
+  detectors: Detectors,
+): MaskedField {
   const end = start + length;
   switch (look) {
     case 'pass':
@@ -38,6 +47,8 @@ export function maskField(look: Look, format: number, buffer: Buffer, start: num
       return maskNumber(floatText(buffer, start, length), detectors);
     case 'numeric':
       return maskNumber(numericText(buffer, start, length), detectors);
+    case 'array':
+      return maskArray(type, buffer.subarray(start, end), detectors);
     case 'unknown':
       return isPlainText(buffer.subarray(start, end)) ? maskText('text', buffer.subarray(start, end), detectors) : UNPROVEN;
     default:
@@ -53,8 +64,25 @@ function maskText(look: 'text' | 'json' | 'value', bytes: Buffer, detectors: Det
   const masked = detectors.mask(bytes.toString(encoding));
   if (masked.hits === 0) return SAME;
   if (masked.nulled || look === 'value') return nulled(masked);
-  const result = Buffer.from(masked.text, encoding);
-  return { type: 'bytes', bytes: look === 'json' && !isJson(masked.text) ? JSON_REDACTED : result, hits: masked.hits };
+  if (look === 'json' && !isJson(masked.text)) {
+    const whole = maskJson(bytes.toString('utf8'), masked.hits, detectors);
+    return { type: 'bytes', bytes: whole === null ? JSON_REDACTED : Buffer.from(whole), hits: masked.hits };
+  }
+  return { type: 'bytes', bytes: Buffer.from(masked.text, encoding), hits: masked.hits };
+}
+
+const JSON_SCALARS = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*/gs;
+
+/** Texts and numbers one by one, of which what is masked becomes a text. Null where not all that was found lies in one of them. */
+function maskJson(text: string, found: number, detectors: Detectors): string | null {
+  if (!isJson(text)) return null;
+  let hits = 0;
+  const result = text.replace(JSON_SCALARS, (scalar) => {
+    const masked = detectors.mask(scalar.startsWith('"') ? String(JSON.parse(scalar)) : scalar);
+    hits += masked.hits;
+    return masked.hits === 0 ? scalar : JSON.stringify(masked.text);
+  });
+  return hits === found ? result : null;
 }
 
 /** Searched as characters; a mask goes back in the same form. */
@@ -65,6 +93,26 @@ function maskBytea(format: number, bytes: Buffer, detectors: Detectors): MaskedF
   if (raw.length * 2 !== bytes.length - 2) return UNPROVEN;
   const masked = maskText('text', raw, detectors);
   return masked.type === 'bytes' ? { ...masked, bytes: Buffer.from(`\\x${masked.bytes.toString('hex')}`) } : masked;
+}
+
+/** Element by element: what is hit becomes another text, or NULL where the type can't hold one. */
+function maskArray(type: number, bytes: Buffer, detectors: Detectors): MaskedField {
+  const element = elementType(type);
+  if (element === undefined) return UNPROVEN;
+  const look = lookAt(element, 1);
+  let hits = 0;
+  const mask = (value: Buffer): Buffer | null => {
+    const masked = maskField(look, element, 1, value, 0, value.length, detectors);
+    if (masked.type === 'same') return value;
+    hits += masked.hits;
+    return masked.type === 'null' ? null : masked.bytes;
+  };
+  try {
+    const made = maskBinaryArray(bytes, element, mask);
+    return hits === 0 ? SAME : { type: 'bytes', bytes: made, hits };
+  } catch {
+    return UNPROVEN;
+  }
 }
 
 function maskNumber(digits: string | null, detectors: Detectors): MaskedField {

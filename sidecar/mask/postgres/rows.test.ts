@@ -27,6 +27,12 @@ const float8 = (value: number): Buffer => {
 const int16s = (...values: number[]): Buffer => Buffer.concat(values.map((v) => Buffer.from([(v >> 8) & 0xff, v & 0xff])));
 const text = (value: string): Buffer => Buffer.from(value);
 const CARD = '4111111111111111';
+/** A one-dimensional array, as array_send writes it. */
+const arrayOf = (type: number, ...elements: (Buffer | null)[]): Buffer => {
+  const int32 = (value: number) => int16s(value >> 16, value & 0xffff);
+  const header = [1, elements.includes(null) ? 1 : 0, type, elements.length, 1].map(int32);
+  return Buffer.concat([...header, ...elements.flatMap((one) => (one === null ? [int32(-1)] : [int32(one.length), one]))]);
+};
 /** An int4 array of one, as array_send writes it. */
 const ARRAY = Buffer.from('000000010000000000000017000000010000000100000004000004d2', 'hex');
 
@@ -36,12 +42,22 @@ const CASES: readonly {
   readonly format: 0 | 1;
   readonly value: Buffer;
   readonly out: Buffer | null | 'same';
+  /** One where absent. */
+  readonly hits?: number;
 }[] = [
   { name: 'text', oid: 25, format: 0, value: text(`a ${CARD} b`), out: text('a [redacted] b') },
   { name: 'clean text', oid: 25, format: 0, value: text('Ada'), out: 'same' },
   { name: 'varchar in binary', oid: 1043, format: 1, value: text('ada@example.com'), out: text('[redacted]') },
   { name: 'json keeps being JSON', oid: 114, format: 0, value: text('{"mail":"ada@example.com"}'), out: text('{"mail":"[redacted]"}') },
-  { name: 'json with a number that is hit', oid: 114, format: 0, value: text(`{"card":${CARD}}`), out: text('"[redacted]"') },
+  { name: 'json with a number that is hit', oid: 114, format: 0, value: text(`{"card":${CARD}}`), out: text('{"card":"[redacted]"}') },
+  {
+    name: 'json with an escape and a number',
+    oid: 114,
+    format: 0,
+    value: text(`{"a":[1.50, ${CARD}],"m":"x ada\\u0040example.com"}`),
+    out: text('{"a":[1.50, "[redacted]"],"m":"x [redacted]"}'),
+    hits: 2,
+  },
   { name: 'jsonb in binary', oid: 3802, format: 1, value: text('\x01{"m": "ada@example.com"}'), out: text('\x01{"m": "[redacted]"}') },
   { name: 'jsonb of another version', oid: 3802, format: 1, value: text('\x02{}'), out: null },
   { name: 'int8 in text', oid: 20, format: 0, value: text(CARD), out: null },
@@ -70,14 +86,31 @@ const CASES: readonly {
     out: Buffer.concat([Buffer.from([0xff]), text('[redacted]')]),
   },
   { name: 'an array in text', oid: 1009, format: 0, value: text(`{a,${CARD}}`), out: text('{a,[redacted]}') },
-  { name: 'an array in binary can not be searched', oid: 1007, format: 1, value: ARRAY, out: null },
+  { name: 'an array of numbers that hold nothing, in binary', oid: 1007, format: 1, value: ARRAY, out: 'same' },
+  {
+    name: 'an array of texts in binary',
+    oid: 1009,
+    format: 1,
+    value: arrayOf(25, text('a'), null, text(`b ${CARD}`)),
+    out: arrayOf(25, text('a'), null, text('b [redacted]')),
+  },
+  {
+    name: 'an array of int8 in binary',
+    oid: 1016,
+    format: 1,
+    value: arrayOf(20, int8(7n), int8(4111111111111111n)),
+    out: arrayOf(20, int8(7n), null),
+  },
+  { name: 'an array in binary of another type than it says', oid: 1009, format: 1, value: arrayOf(23, text('abcd')), out: null },
+  { name: 'an array in binary that is cut off', oid: 1009, format: 1, value: arrayOf(25, text('abcd')).subarray(0, -1), out: null },
+  { name: 'an array of a user in binary can not be searched', oid: 16_403, format: 1, value: arrayOf(16_400, text('abcd')), out: null },
   { name: 'an array of numbers in text', oid: 1016, format: 0, value: text(`{1,${CARD}}`), out: null },
   { name: 'a type of a user in binary that is text', oid: 16_400, format: 1, value: text(`x ${CARD}`), out: text('x [redacted]') },
   { name: 'an enum label in binary', oid: 16_401, format: 1, value: text('shipped'), out: 'same' },
   { name: 'a composite in binary', oid: 16_402, format: 1, value: Buffer.from('0000000100000019000000036164610a', 'hex'), out: null },
 ];
 
-for (const { name, oid, format, value, out } of CASES) {
+for (const { name, oid, format, value, out, hits = 1 } of CASES) {
   test(`a row with ${name}`, () => {
     const filter = createRowFilter([{ dataType: 23 }, { dataType: oid }, { dataType: 25 }], format === 1 ? [0, 1, 0] : [], detectors);
     const row = encodeDataRow([text('7'), value, null]);
@@ -93,7 +126,7 @@ for (const { name, oid, format, value, out } of CASES) {
       fields.map((field) => field?.toString('latin1') ?? null),
       ['7', out?.toString('latin1') ?? null, null],
     );
-    assert.equal(filter.maskedValues, 1);
+    assert.equal(filter.maskedValues, hits);
   });
 }
 

@@ -33,6 +33,7 @@ class MaskingRowFilter implements RowFilter {
   readonly #detectors: Detectors | null;
   readonly #cells: ReadonlyMap<number, CellMask>;
   readonly #looks: readonly Look[];
+  readonly #types: readonly number[];
   readonly #formats: readonly number[];
   /** One look at the bytes of the whole row tells whether there is anything in it. */
   readonly #quick: boolean;
@@ -47,6 +48,7 @@ class MaskingRowFilter implements RowFilter {
     this.#detectors = detectors;
     this.#cells = cells;
     this.#formats = columns.map((_, i) => (formats.length === 1 ? formats[0] : formats[i]) ?? 0);
+    this.#types = columns.map((column) => column.dataType);
     this.#looks = columns.map((column, i) => lookAt(column.dataType, this.#formats[i] as number));
     this.#quick = cells.size === 0 && this.#looks.every((look, i) => showsInBytes(look, this.#formats[i] as number));
     this.#fields = new Int32Array(2 * columns.length);
@@ -69,7 +71,15 @@ class MaskingRowFilter implements RowFilter {
         continue;
       }
       if (length <= 0 || detectors === null) continue;
-      const masked = maskField(this.#looks[i] as Look, this.#formats[i] as number, buffer, fields[2 * i] as number, length, detectors);
+      const masked = maskField(
+        this.#looks[i] as Look,
+        this.#types[i] as number,
+        this.#formats[i] as number,
+        buffer,
+        fields[2 * i] as number,
+        length,
+        detectors,
+      );
       if (masked.type === 'same') continue;
       row ??= this.#views(buffer);
       row[i] = masked.type === 'null' ? null : masked.bytes;

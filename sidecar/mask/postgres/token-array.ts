@@ -2,13 +2,16 @@
 import { WireError } from '../../wire/postgres/errors.ts';
 
 const MAX_DIMENSIONS = 6;
+/** Where the header says whether an element is NULL. */
+const HAS_NULLS = 4;
 
-export function maskBinaryArray(bytes: Buffer, elementType: number, mask: (element: Buffer) => Buffer): Buffer {
+export function maskBinaryArray(bytes: Buffer, elementType: number, mask: (element: Buffer) => Buffer | null): Buffer {
   const dimensions = bytes.length < 12 ? -1 : bytes.readInt32BE(0);
   if (dimensions < 0 || dimensions > MAX_DIMENSIONS || bytes.readUInt32BE(8) !== elementType) throw malformedArray();
   const header = 12 + 8 * dimensions;
   if (bytes.length < header) throw malformedArray();
-  const parts: Buffer[] = [bytes.subarray(0, header)];
+  const head = Buffer.from(bytes.subarray(0, header));
+  const parts: Buffer[] = [head];
   let at = header;
   while (at < bytes.length) {
     if (bytes.length - at < 4) throw malformedArray();
@@ -21,8 +24,10 @@ export function maskBinaryArray(bytes: Buffer, elementType: number, mask: (eleme
     if (length < 0 || length > bytes.length - at) throw malformedArray();
     const made = mask(bytes.subarray(at, at + length));
     const size = Buffer.alloc(4);
-    size.writeInt32BE(made.length);
-    parts.push(size, made);
+    size.writeInt32BE(made === null ? -1 : made.length);
+    parts.push(size);
+    if (made === null) head.writeInt32BE(1, HAS_NULLS);
+    else parts.push(made);
     at += length;
   }
   return Buffer.concat(parts);
