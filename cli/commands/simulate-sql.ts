@@ -1,8 +1,9 @@
-import type { Action, SqlName, SqlStatement } from '#crds/policy/action.ts';
+import type { Action, SqlEffect, SqlName, SqlStatement } from '#crds/policy/action.ts';
 import type { MaskPolicy } from '#crds/policy/mask.ts';
 import type { SnapshotResource } from '#crds/policy/snapshot.ts';
 import { analyse, ready } from '#sidecar/mask/postgres/analyse.ts';
 import { fields } from '#sidecar/wire/postgres/sql/ast.ts';
+import { textEffects } from '#sidecar/wire/postgres/sql/effects.ts';
 import { readFacts, type StatementFacts } from '#sidecar/wire/postgres/sql/facts.ts';
 import { parseSql } from '#sidecar/wire/postgres/sql/parse.ts';
 import { droppedRelations } from '#sidecar/wire/postgres/sql/statements.ts';
@@ -38,7 +39,8 @@ function assumedAll(sql: string, statements: readonly SqlStatement[], schema: st
     // Facts that can't be told apart by statement: what can't be named stays so, and matches no Allow rule.
     if (own === undefined) return statement;
     const named = assumed(statement, own, schema);
-    return looksReading(own) ? { ...named, access: 'Read' } : named;
+    const judged = { ...named, effects: assumedEffects(own) };
+    return looksReading(own) ? { ...judged, access: 'Read' } : judged;
   });
 }
 
@@ -49,6 +51,15 @@ const WRITING = /^(nextval|setval|set_config|lo_|dblink|query_to_xml|pg_(?!typeo
 function looksReading(facts: StatementFacts): boolean {
   if (!facts.kinds.every((kind) => READING.has(kind)) || facts.locking || facts.serverFile) return false;
   return facts.opaque.length === 0 && facts.unknown.length === 0 && !facts.functions.some(({ name }) => WRITING.test(name));
+}
+
+/** What the text says. A function is taken to be the server's own, a relation to be a table without triggers. */
+function assumedEffects(facts: StatementFacts): SqlEffect[] {
+  const written = textEffects(facts).map(({ kind, what }): SqlEffect => ({ kind, what, function: null }));
+  const called = facts.functions.flatMap(({ name }): SqlEffect[] =>
+    WRITING.test(name) ? [{ kind: 'Write', what: `function ${name}`, function: { schema: 'pg_catalog', name } }] : [],
+  );
+  return [...written, ...called];
 }
 
 /** Without a catalog every name comes without its schema: as written, it is in the facts. */

@@ -48,6 +48,8 @@ function what({ action }: Simulation): string {
 function statementText(statement: Extract<Simulation['action'], { type: 'sql' }>['statements'][number]): string {
   const names = (label: string, list: readonly { readonly schema: string | null; readonly name: string }[]) =>
     list.length === 0 ? '' : ` ${label} ${list.map(({ schema, name }) => `${schema ?? '?'}.${name}`).join(', ')}`;
-  const { kind, access, reads, writes, functions, missingWhere } = statement;
-  return `${kind} (${access})${names('reads', reads)}${names('writes', writes)}${names('calls', functions)}${missingWhere ? ', without WHERE' : ''}`;
+  const { kind, access, reads, writes, functions, missingWhere, effects } = statement;
+  const does =
+    effects.length === 0 ? '' : `, effects ${[...new Set(effects.map((effect) => `${effect.kind} (${effect.what})`))].join(', ')}`;
+  return `${kind} (${access})${names('reads', reads)}${names('writes', writes)}${names('calls', functions)}${missingWhere ? ', without WHERE' : ''}${does}`;
 }

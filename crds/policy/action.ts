@@ -55,6 +55,29 @@ export interface SqlName {
   readonly name: string;
 }
 
+/**
+ * What a statement does beyond reading. What can't be seen is an effect of its own, `OpaqueCode`: DO, CALL, functions of the database, triggers,
+ * rules, SQL in a string.
+ */
+export const EFFECT_KINDS = [
+  'Write',
+  'Drop',
+  'SchemaChange',
+  'PrivilegeChange',
+  'ServerAccess',
+  'DeleteWithoutWhere',
+  'OpaqueCode',
+] as const;
+export type EffectKind = (typeof EFFECT_KINDS)[number];
+
+export interface SqlEffect {
+  readonly kind: EffectKind;
+  /** What in the statement has the effect, in a few words, never a value. */
+  readonly what: string;
+  /** The function that may have it: a rule that trusts the function does not see the effect. */
+  readonly function: SqlName | null;
+}
+
 /** Facts of one SQL statement, at any depth of it (CTE, sub-select, EXPLAIN, PREPARE, COPY, cursor). */
 export interface SqlStatement {
   /** Of the outermost statement. */
@@ -72,6 +95,8 @@ export interface SqlStatement {
   readonly access: 'Read' | 'Write';
   /** An UPDATE or DELETE at any depth with no WHERE clause. TRUNCATE counts. */
   readonly missingWhere: boolean;
+  /** Of all that it would run; `EXPLAIN` without ANALYZE runs nothing of what it explains. */
+  readonly effects: readonly SqlEffect[];
   /** Session housekeeping (BEGIN, COMMIT, DEALLOCATE, harmless SET and SHOW, FETCH of a judged cursor): covered as a connection is. */
   readonly housekeeping: boolean;
 }

@@ -73,6 +73,7 @@ function statementMembers(statement: SqlStatement): Members {
     ['kinds', [...statement.kinds]],
     ['access', statement.access],
     ['missingWhere', statement.missingWhere],
+    ['effects', [...new Set(statement.effects.map(({ kind }) => kind))]],
     ['housekeeping', statement.housekeeping],
   ]);
   putNames(members, 'reads', statement.reads, MAX_NAMES);

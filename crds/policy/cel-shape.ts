@@ -1,3 +1,5 @@
+import { EFFECT_KINDS } from './action.ts';
+
 /**
  * What a condition may look at, with the sizes that its cost is estimated from. `bindCondition` holds values to the same sizes: a member that is
  * larger is left out, so that looking at it is an error, and an error denies.
@@ -40,6 +42,7 @@ const statement: Shape = {
     functions: names(MAX_NAMES),
     access: name,
     missingWhere: BOOL,
+    effects: names(EFFECT_KINDS.length),
     housekeeping: BOOL,
   },
 };

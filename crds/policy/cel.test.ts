@@ -23,6 +23,7 @@ const statement: SqlStatement = {
   functions: [],
   access: 'Write',
   missingWhere: true,
+  effects: [{ kind: 'DeleteWithoutWhere', what: 'DELETE', function: null }],
   housekeeping: false,
 };
 const input: ConditionInput = {

@@ -1,4 +1,4 @@
-import type { Action, SqlName, SqlStatement } from './action.ts';
+import type { Action, SqlEffect, SqlName, SqlStatement } from './action.ts';
 import type { ConditionInput } from './cel.ts';
 import { GAPS, type Gap } from './match-sql.ts';
 import type { CompiledPolicy } from './rule.ts';
@@ -58,6 +58,8 @@ function describe(gap: Gap, subject: string): string {
       return `relation ${nameText(gap.name)}`;
     case 'function':
       return `function ${nameText(gap.name)}`;
+    case 'effect':
+      return gap.effect === undefined ? subject : `${subject}, with the effect ${effectText(gap.effect)}`;
     case 'unnamed':
       return `${subject} that writes and names nothing that is listed`;
     case 'condition':
@@ -77,6 +79,11 @@ export function policyNames(policies: readonly CompiledPolicy[]): string {
 function nameText(name: SqlName | undefined): string {
   if (name === undefined) return '?';
   return name.schema === null ? `${printable(name.name)}, which is not resolved` : printable(`${name.schema}.${name.name}`);
+}
+
+/** `Drop (DROP TABLE)` */
+export function effectText({ kind, what }: SqlEffect): string {
+  return `${kind} (${printable(what)})`;
 }
 
 /** Names come from the client: one line, without control characters, of bounded length. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { PEOPLE, resourceOf } from '../testdata/decisions/case.ts';
-import { type Action, type SqlName, type SqlStatement, STATEMENT_KINDS } from './action.ts';
+import { type Action, EFFECT_KINDS, type SqlName, type SqlStatement, STATEMENT_KINDS } from './action.ts';
 import type { JudgeInput, ResourcePolicy } from './engine.ts';
 import { compileResource } from './judge.ts';
 import type { Principal } from './principal.ts';
@@ -16,6 +16,7 @@ const kind = fc.constantFrom(...STATEMENT_KINDS.slice(0, 6));
 const part = fc.constantFrom('a', 'b', 'ab');
 const name: fc.Arbitrary<SqlName> = fc.record({ schema: fc.option(fc.constantFrom('public', 'secret'), { freq: 5 }), name: part });
 const names = fc.array(name, { maxLength: 3 });
+const effect = fc.record({ kind: fc.constantFrom(...EFFECT_KINDS), what: fc.constant('x'), function: fc.option(name) });
 const statement: fc.Arbitrary<SqlStatement> = fc
   .record({
     kind,
@@ -26,6 +27,7 @@ const statement: fc.Arbitrary<SqlStatement> = fc
     functions: names,
     access: fc.constantFrom('Read' as const, 'Write' as const),
     missingWhere: fc.boolean(),
+    effects: fc.array(effect, { maxLength: 3 }),
     housekeeping: fc.boolean(),
   })
   .map(({ inner, ...rest }) => ({ ...rest, kinds: [...new Set([rest.kind, ...inner])] }));

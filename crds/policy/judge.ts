@@ -1,7 +1,7 @@
 import type { SqlStatement } from './action.ts';
 import type { ConditionInput } from './cel.ts';
 import type { JudgeInput, ResourcePolicy, TraceEntry } from './engine.ts';
-import { isUncovered, policyNames, whatIsNotCovered } from './explain.ts';
+import { effectText, isUncovered, policyNames, whatIsNotCovered } from './explain.ts';
 import type { MaskPolicy } from './mask.ts';
 import { compileMasking } from './masking.ts';
 import type { Principal } from './principal.ts';
@@ -138,7 +138,17 @@ function verdictOf(weighed: Weighed, policies: readonly CompiledPolicy[], input:
   if (first === undefined) throw new TypeError('an opinion without a rule');
   if (code === 'AllowedByRule' && rules.length === 1 && audit.length === 0) return first.allows;
   const gates = decision === 'Hold' ? unionOfGates(rules) : NOTHING;
-  return { decision, code, message: messageOf(code, first, gates), authors: rules.map((rule) => rule.author), gates, audit };
+  const why = code === 'DeniedByRule' ? becauseOf(first, weighed) : '';
+  return { decision, code, message: `${messageOf(code, first, gates)}${why}`, authors: rules.map((rule) => rule.author), gates, audit };
+}
+
+/** Which effect a rule with effects met. */
+function becauseOf(rule: CompiledRule, { units }: Weighed): string {
+  for (const { statement } of units) {
+    const effect = statement === null ? null : rule.because(statement);
+    if (effect !== null) return `: ${effectText(effect)}`;
+  }
+  return '';
 }
 
 function notCovered(weighed: Weighed, policies: readonly CompiledPolicy[], input: ConditionInput): string {

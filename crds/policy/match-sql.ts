@@ -1,4 +1,4 @@
-import { type SqlName, type SqlStatement, STATEMENT_KINDS } from './action.ts';
+import { type SqlEffect, type SqlName, type SqlStatement, STATEMENT_KINDS } from './action.ts';
 import { dottedParts, type TextMatcher } from './glob.ts';
 import type { SqlMatch } from './snapshot.ts';
 
@@ -13,12 +13,14 @@ export const GAPS = [
   'path',
   'relation',
   'function',
+  'effect',
   'unnamed',
   'condition',
 ] as const;
 export interface Gap {
   readonly at: (typeof GAPS)[number];
   readonly name?: SqlName;
+  readonly effect?: SqlEffect;
 }
 
 export interface SqlMatcher {
@@ -26,6 +28,8 @@ export interface SqlMatcher {
   gap(statement: SqlStatement, kinds: number): Gap | null;
   /** Null where the rule meets the statement: anything that it touches is listed. What a Deny and a RequireApproval ask. */
   miss(statement: SqlStatement, kinds: number): Gap['at'] | null;
+  /** The effect by which the rule meets the statement; null for a rule that lists none. */
+  because(statement: SqlStatement): SqlEffect | null;
   readonly namesKinds: boolean;
 }
 
@@ -58,9 +62,16 @@ export function compileSql(match: SqlMatch): SqlMatcher {
   const relations = match.relations && compileNames(match.relations);
   const functions = match.functions && compileNames(match.functions);
   const { access, missingWhere } = match;
+  const trusted = match.trustedFunctions && compileNames(match.trustedFunctions);
+  const seen = ({ effects }: SqlStatement): readonly SqlEffect[] =>
+    trusted === undefined ? effects : effects.filter((effect) => !isTrusted(trusted, effect));
+  const effects = match.effects && new Set<string>(match.effects);
+  const because = (statement: SqlStatement): SqlEffect | null =>
+    effects === undefined ? null : (seen(statement).find(({ kind }) => effects.has(kind)) ?? null);
 
   return {
     namesKinds: listed !== undefined,
+    because,
     gap(statement, kinds) {
       if (listed !== undefined && (kinds & ~listed) !== 0) return GAP.kind;
       if (access !== undefined && statement.access !== access) return GAP.access;
@@ -72,6 +83,10 @@ export function compileSql(match: SqlMatch): SqlMatcher {
       if (functions !== undefined) {
         const name = firstOutside(functions, statement.functions);
         if (name !== undefined) return { at: 'function', name };
+      }
+      if (effects !== undefined) {
+        const effect = seen(statement).find(({ kind }) => !effects.has(kind));
+        if (effect !== undefined) return { at: 'effect', effect };
       }
       if (statement.access !== 'Read' && (relations !== undefined || functions !== undefined)) {
         const named = (relations ? statement.reads.length + statement.writes.length : 0) + (functions ? statement.functions.length : 0);
@@ -88,9 +103,14 @@ export function compileSql(match: SqlMatch): SqlMatcher {
         if (!anyInside(relations, reads) && !anyInside(relations, writes) && !anyInside(relations, reached)) return 'relation';
       }
       if (functions !== undefined && !anyInside(functions, statement.functions)) return 'function';
+      if (effects !== undefined && because(statement) === null) return 'effect';
       return null;
     },
   };
+}
+
+function isTrusted(trusted: NameMatcher, { function: name }: SqlEffect): boolean {
+  return name !== null && name.schema !== null && trusted(name.schema, name.name);
 }
 
 type NameMatcher = (schema: string, name: string) => boolean;

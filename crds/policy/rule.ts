@@ -1,7 +1,8 @@
-import type { Action, SqlStatement } from './action.ts';
+import type { Action, SqlEffect, SqlStatement } from './action.ts';
 import { type Condition, type ConditionInput, type ConditionResult, compileCondition } from './cel.ts';
 import { compileHttp } from './match-http.ts';
 import { compileSql, type Gap } from './match-sql.ts';
+import { isRuleSet } from './rule-sets.ts';
 import type { SnapshotGate, SnapshotPolicy, SnapshotRule, SnapshotSubject } from './snapshot.ts';
 import type { Author, GateRef, Verdict } from './verdict.ts';
 import { compileWindows } from './window.ts';
@@ -20,6 +21,8 @@ export interface CompiledRule {
   gap(action: Action, statement: SqlStatement | null, kinds: number): Gap | null;
   /** Why the rule does not meet it. */
   miss(action: Action, statement: SqlStatement | null, kinds: number): Gap['at'] | null;
+  /** The effect by which a rule that lists effects meets the statement. */
+  because(statement: SqlStatement): SqlEffect | null;
   /** Null where the rule has no condition, so that nothing is to be asked. */
   readonly ask: ((input: ConditionInput) => ConditionResult) | null;
   /** The verdict where this rule alone allows and no policy is in Audit mode. */
@@ -73,6 +76,8 @@ function compileRule(
       rule.sql?.relations !== undefined ||
       rule.sql?.functions !== undefined ||
       rule.sql?.access !== undefined ||
+      rule.sql?.effects !== undefined ||
+      rule.maxAffectedRows !== undefined ||
       condition?.namesMatter === true,
     holdsHousekeeping: sql?.namesKinds === true,
     gap(action, statement, kinds) {
@@ -86,6 +91,7 @@ function compileRule(
       if (http === undefined) return null;
       return action.type === 'http' ? http(action) : 'protocol';
     },
+    because: (statement) => sql?.because(statement) ?? null,
     ask: condition === null ? null : condition.ask,
     allows: Object.freeze({
       decision: 'Allow',
@@ -119,5 +125,6 @@ function askCondition(condition: Condition, input: ConditionInput): ConditionRes
 }
 
 export function theRule(author: Author): string {
-  return `${author.kind} ${author.namespace}/${author.name} rule ${author.rule}`;
+  const what = isRuleSet(author.rule) ? 'rule set' : 'rule';
+  return `${author.kind} ${author.namespace}/${author.name} ${what} ${author.rule}`;
 }

@@ -1,6 +1,6 @@
 /** The closed schema of a snapshot that was read from JSON. It says what the interfaces in snapshot.ts say; a type below holds the two together. */
 import Type, { type Static } from 'typebox';
-import { STATEMENT_KINDS } from './action.ts';
+import { EFFECT_KINDS, STATEMENT_KINDS } from './action.ts';
 import { DETECTOR_TYPES, type Snapshot, type SnapshotResource } from './snapshot.ts';
 
 const closed = { additionalProperties: false };
@@ -55,6 +55,8 @@ const sql = Type.Object(
     functions: optional(some(`^${PART}\\.${PART}$`)),
     access: optional(oneOf(['Read', 'Write'])),
     missingWhere: optional(Type.Boolean()),
+    effects: optional(Type.Array(Type.Unsafe<string>({ type: 'string', enum: EFFECT_KINDS }), { minItems: 1 })),
+    trustedFunctions: optional(some(`^${PART}\\.${PART}$`)),
   },
   closed,
 );
@@ -68,6 +70,8 @@ const rule = Type.Object(
     http: optional(http),
     when: optional(Type.String()),
     gates: Type.Array(text),
+    maxAffectedRows: optional(positive),
+    guardsEveryRow: optional(Type.Boolean()),
   },
   closed,
 );
@@ -80,6 +84,7 @@ export const snapshotPolicy = Type.Object(
     windows: Type.Array(window),
     limits: optional(limits),
     rules: Type.Array(rule),
+    readOnly: optional(Type.Boolean()),
   },
   closed,
 );

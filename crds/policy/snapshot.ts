@@ -14,6 +14,8 @@ export const CAPABILITIES = [
   'mask-token/1',
   'limits/1',
   'window/1',
+  'effects/1',
+  'row-guard/1',
 ] as const;
 export type Capability = (typeof CAPABILITIES)[number];
 
@@ -105,6 +107,8 @@ export interface SnapshotPolicy {
   readonly windows: readonly SnapshotWindow[];
   readonly limits?: SnapshotLimits;
   readonly rules: readonly SnapshotRule[];
+  /** The rule set `readOnly` is used: the server is told, too, that the session only reads. */
+  readonly readOnly?: boolean;
 }
 
 /** One way to be meant by a policy; all of its members must match the same principal. */
@@ -145,6 +149,10 @@ export interface SnapshotRule {
   readonly when?: string;
   /** Names of gates in the policy's namespace; only with RequireApproval. */
   readonly gates: readonly string[];
+  /** Of an Allow rule: a write that it covers may change so many rows. */
+  readonly maxAffectedRows?: number;
+  /** Of a Deny rule: a DELETE or MERGE that it does not meet may still not leave a relation empty that had several rows. */
+  readonly guardsEveryRow?: boolean;
 }
 
 /** Every member that is present must match. Allow: everything that the statement touches is in the lists. Deny and RequireApproval: anything is. */
@@ -155,6 +163,9 @@ export interface SqlMatch {
   readonly functions?: readonly string[];
   readonly access?: 'Read' | 'Write';
   readonly missingWhere?: boolean;
+  readonly effects?: readonly string[];
+  /** Globs over `schema.name` of functions whose effects are taken to be none. */
+  readonly trustedFunctions?: readonly string[];
 }
 
 export interface HttpMatch {

@@ -164,6 +164,7 @@ const NOT_MET = {
   path: 'the path is not listed',
   relation: 'no relation that it reaches is listed',
   function: 'no function in it is listed',
+  effect: 'it has no effect that is listed',
   unnamed: 'nothing in it is listed',
   condition: 'the condition is false',
 } as const;
@@ -174,5 +175,6 @@ const OUTSIDE = {
   where: 'no WHERE is missing',
   relation: 'a relation in it is not listed',
   function: 'a function in it is not listed',
+  effect: 'it has an effect that is not listed',
   unnamed: 'it writes and names nothing that could be listed',
 } as const;

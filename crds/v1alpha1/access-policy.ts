@@ -1,7 +1,8 @@
 /** AccessPolicy: who may do what on a target. */
+import { RULE_SETS } from '../policy/rule-sets.ts';
 import { http } from './match-http.ts';
 import { kubernetes, ssh } from './match-later.ts';
-import { sql } from './match-sql.ts';
+import { sql, trustedFunctions } from './match-sql.ts';
 import { DNS_LABEL, objectName, targetRefs } from './names.ts';
 import { choice, exactlyWhen, form, integer, list, listByKey, notYet, object, optional, type Static, setOf, text } from './schema.ts';
 import { policyStatus } from './status.ts';
@@ -95,6 +96,14 @@ export const accessPolicySpec = object(
       '`Enforce`: the verdicts count. `Audit`: what the policy would have said is recorded and changes nothing, so it allows nothing either.',
       { default: 'Enforce' },
     ),
+    ruleSets: optional(
+      setOf(
+        choice(RULE_SETS, 'One rule set.'),
+        'Ready-made rules that deny, by name; they allow nothing. `readOnly`: whatever may change something; sessions are read only on the server, too. `noDDL`: changes of the schema. `noDrop`: DROP, TRUNCATE and ALTER ... DROP. `noDeleteWithoutWhere`: DELETE, MERGE and TRUNCATE of every row. `noPrivilegeChange`: grants, roles, owners, row security. `noProgram`: programs, files and libraries of the server and connections that it opens. Each also denies code that can not be seen: DO, CALL, functions and triggers of the database that are not in `trustedFunctions`.',
+        { minItems: 1, maxItems: RULE_SETS.length },
+      ),
+    ),
+    trustedFunctions: optional(trustedFunctions('For `ruleSets`.')),
     rules: listByKey(['name'], rule, 'What the subjects may and may not do.', { minItems: 1, maxItems: 64 }),
     limits: optional(limits),
     timeWindows: optional(
@@ -108,6 +117,16 @@ export const accessPolicySpec = object(
     ),
   },
   'Who may do what on a target. The default is deny: without a rule that allows it, a command does not reach the target.',
+  {
+    rules: [
+      {
+        rule: '!has(self.trustedFunctions) || has(self.ruleSets)',
+        message: 'trustedFunctions is only for ruleSets',
+        fieldPath: '.trustedFunctions',
+        reason: 'FieldValueForbidden',
+      },
+    ],
+  },
 );
 export const accessPolicyStatus = policyStatus;
 export type AccessPolicySpec = Static<typeof accessPolicySpec>;

@@ -1,5 +1,5 @@
 /** Which SQL commands a rule is about. */
-import { STATEMENT_KINDS } from '../policy/action.ts';
+import { EFFECT_KINDS, STATEMENT_KINDS } from '../policy/action.ts';
 import { SQL_GLOB_PART } from './names.ts';
 import { choice, flag, form, list, object, optional, setOf, text } from './schema.ts';
 
@@ -13,6 +13,15 @@ function sqlGlob(description: string) {
       ),
     ],
   });
+}
+
+/** Shared by a rule's `effects` and a policy's `ruleSets`. */
+export function trustedFunctions(what: string) {
+  return list(
+    sqlGlob('`schema.name`, as the server stores it.'),
+    `${what} Functions that are known to have none of the effects that are denied, as \`schema.name\` globs. What such a function does is not looked at, wherever it is called: by name, in a view, as a trigger.`,
+    { minItems: 1, maxItems: 256 },
+  );
 }
 
 export const sql = object(
@@ -49,13 +58,27 @@ export const sql = object(
         rules: [{ rule: 'self', message: 'only true is supported: leave missingWhere out where a WHERE does not matter' }],
       }),
     ),
+    effects: optional(
+      setOf(
+        choice(EFFECT_KINDS, 'One effect.'),
+        'What a command does beyond reading, at any depth. `Write`: rows, objects, locks, messages to other sessions. `Drop`: DROP, TRUNCATE, ALTER ... DROP. `SchemaChange`: what `log_statement = ddl` would log. `PrivilegeChange`: grants, roles, owners, row security, SET ROLE. `ServerAccess`: files, programs, libraries and settings of the server, connections that it opens. `DeleteWithoutWhere`: a DELETE or MERGE of every row, TRUNCATE. `OpaqueCode`: code that is not in the command and may do any of these. `Deny` and `RequireApproval` match where the command has any effect that is listed, `Allow` covers it only where all of its effects are. A rule that denies an effect should list `OpaqueCode` too, as the ready-made `ruleSets` do.',
+        { minItems: 1, maxItems: EFFECT_KINDS.length },
+      ),
+    ),
+    trustedFunctions: optional(trustedFunctions('For `effects`.')),
   },
   'SQL commands. Every member that is present must match.',
   {
     rules: [
       {
-        rule: 'has(self.statements) || has(self.relations) || has(self.functions) || has(self.access) || has(self.missingWhere)',
+        rule: 'has(self.statements) || has(self.relations) || has(self.functions) || has(self.access) || has(self.missingWhere) || has(self.effects)',
         message: 'sql is empty: set a member, or leave sql out to match every command',
+      },
+      {
+        rule: '!has(self.trustedFunctions) || has(self.effects)',
+        message: 'trustedFunctions is only for effects',
+        fieldPath: '.trustedFunctions',
+        reason: 'FieldValueForbidden',
       },
     ],
   },

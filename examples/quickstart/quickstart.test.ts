@@ -42,6 +42,7 @@ function statement(kind: StatementKind, relation: string, missingWhere = false):
     functions: [],
     access,
     missingWhere,
+    effects: [],
     housekeeping: false,
   };
   return { type: 'sql', database: 'shop', user: 'app', statements: [facts] };

@@ -1,5 +1,6 @@
 import { compileCondition } from '#crds/policy/cel.ts';
 import { maskingProblems, policyProblems } from '#crds/policy/check.ts';
+import { ruleOfSet } from '#crds/policy/rule-sets.ts';
 import type {
   SnapshotGate,
   SnapshotMasking,
@@ -50,10 +51,17 @@ export function compilePolicy(
     subjects: spec.subjects.map(compileSubject),
     windows: (spec.timeWindows ?? []).map(({ days, start, end }) => ({ days: [...days], start, end })),
     ...(spec.limits === undefined ? {} : { limits: { ...spec.limits } }),
-    rules: spec.rules.map(compileRule),
+    rules: [...(spec.ruleSets ?? []).map((set) => ruleOfSet(set, spec.trustedFunctions ?? [])), ...spec.rules.map(compileRule)],
+    ...(spec.ruleSets?.includes('readOnly') === true ? { readOnly: true } : {}),
   };
   // A service returns bytes, not rows: a limit on rows would count nothing, and be believed.
-  const idle = protocol === 'HTTP' && spec.limits?.maxRows !== undefined ? ['maxRows limits nothing of a target that speaks HTTP'] : [];
+  const idle =
+    protocol === 'HTTP'
+      ? [
+          ...(spec.limits?.maxRows === undefined ? [] : ['maxRows limits nothing of a target that speaks HTTP']),
+          ...(spec.ruleSets === undefined ? [] : ['ruleSets deny nothing of a target that speaks HTTP']),
+        ]
+      : [];
   return {
     value: { ...whole, subjects: spec.subjects.filter((subject) => mayBeHere(subject, workload)).map(compileSubject) },
     problems: remembered(object, () => [...policyProblems(whole), ...conditionProblems(spec)]).concat(idle),

@@ -112,6 +112,8 @@ function capabilities(
     ['mask-token/1', maskingKeys(masking).length > 0],
     ['mask-detect/1', masking.some(({ detectors }) => detectors.length > 0)],
     ['limits/1', policies.some(({ limits }) => limits !== undefined)],
+    ['effects/1', rules.some(({ sql }) => sql?.effects !== undefined) || policies.some(({ readOnly }) => readOnly === true)],
+    ['row-guard/1', rules.some(({ maxAffectedRows, guardsEveryRow }) => maxAffectedRows !== undefined || guardsEveryRow === true)],
     ['window/1', policies.some(({ windows }) => windows.length > 0)],
   ];
   return asks.flatMap(([capability, asked]) => (asked ? [capability] : []));

@@ -1,14 +1,20 @@
 /** Reads the compact form of the cases (README.md) into what the engine takes. Pure. */
-import type { Action, SqlName, SqlStatement, StatementKind } from '../../policy/action.ts';
+import type { Action, EffectKind, SqlEffect, SqlName, SqlStatement, StatementKind } from '../../policy/action.ts';
 import type { Principal } from '../../policy/principal.ts';
+import { type RuleSet, ruleOfSet } from '../../policy/rule-sets.ts';
 import type { SnapshotMasking, SnapshotPolicy, SnapshotResource } from '../../policy/snapshot.ts';
 
 export interface Given {
-  readonly policies?: { readonly [name: string]: Partial<SnapshotPolicy> };
+  readonly policies?: { readonly [name: string]: Partial<SnapshotPolicy> & WithSets };
   readonly masking?: { readonly [name: string]: Partial<SnapshotMasking> };
   readonly gates?: readonly string[];
   readonly protocol?: SnapshotResource['protocol'];
   readonly requiredCapabilities?: readonly string[];
+}
+/** `ruleSets` and `trustedFunctions` as in an AccessPolicy: they become rules, before the policy's own. */
+interface WithSets {
+  readonly ruleSets?: readonly RuleSet[];
+  readonly trustedFunctions?: readonly string[];
 }
 export type Who = string | readonly (string | (Partial<Principal> & Pick<Principal, 'kind' | 'subject'>))[];
 export type Does =
@@ -16,7 +22,7 @@ export type Does =
   | { readonly sql: readonly CompactStatement[] }
   | { readonly http: string };
 type Lists = 'reads' | 'writes' | 'reached' | 'functions';
-type CompactStatement = Partial<Omit<SqlStatement, Lists | 'kind'>> & { readonly kind: StatementKind } & {
+type CompactStatement = Partial<Omit<SqlStatement, Lists | 'kind' | 'effects'>> & { readonly effects?: readonly string[] } & { readonly kind: StatementKind } & {
   readonly [list in Lists]?: readonly string[];
 };
 
@@ -42,14 +48,17 @@ export function resourceOf(given: Given): SnapshotResource {
     tls: { mode: 'VerifyFull' },
     agentToken: 'Accept',
     recording: { results: 'None', sampleRows: 0, fsync: 'Never' },
-    policies: Object.entries(given.policies ?? {}).map(([name, policy]) => ({
+    policies: Object.entries(given.policies ?? {}).map(([name, { ruleSets = [], trustedFunctions = [], ...policy }]) => ({
       ...part,
       name,
       mode: 'Enforce',
       subjects: [{ serviceAccount: { namespace: 'shop', name: 'agent' } }],
       windows: [],
       ...policy,
-      rules: (policy.rules ?? []).map((rule) => ({ ...rule, gates: rule.gates ?? [] })),
+      rules: [
+        ...ruleSets.map((set) => ruleOfSet(set, trustedFunctions)),
+        ...(policy.rules ?? []).map((rule) => ({ ...rule, gates: rule.gates ?? [] })),
+      ],
     })),
     masking: Object.entries(given.masking ?? {}).map(([name, masking]) => ({
       ...part,
@@ -103,7 +112,14 @@ function statementOf(compact: CompactStatement): SqlStatement {
     writes: (compact.writes ?? []).map(nameOf),
     reached: (compact.reached ?? []).map(nameOf),
     functions: (compact.functions ?? []).map(nameOf),
+    effects: (compact.effects ?? []).map(effectOf),
   };
+}
+
+/** `Drop`, `Drop=DROP TABLE`, or `OpaqueCode@public.f` for what a function may do. */
+function effectOf(text: string): SqlEffect {
+  const [, kind = '', what, name] = /^(\w+)(?:=([^@]*))?(?:@(.*))?$/.exec(text) ?? [];
+  return { kind: kind as EffectKind, what: what ?? (name === undefined ? kind : `function ${name}`), function: name === undefined ? null : nameOf(name) };
 }
 
 function nameOf(text: string): SqlName {

@@ -1,4 +1,4 @@
-import type { SqlStatement } from '#crds/policy/action.ts';
+import { EFFECT_KINDS, type SqlStatement } from '#crds/policy/action.ts';
 import { readFacts, type StatementFacts } from '#sidecar/wire/postgres/sql/facts.ts';
 import { type Piece, piecesOf, renderPieces } from '#sidecar/wire/postgres/sql/literals.ts';
 import { parseSql } from '#sidecar/wire/postgres/sql/parse.ts';
@@ -53,7 +53,7 @@ function build(input: AnalyseInput, world: MaskedCatalog | null, basis: string, 
   const { searchPath, database } = input.state;
   const at: Resolver | null = world === null ? null : { catalog: world.catalog, searchPath, database };
   const names: Names = { world, at, searchPath };
-  const runs = all.map((facts) => runOf(input, world, basis, facts, depth));
+  const runs = all.map((facts, index) => madeBefore(all, index, names) ?? runOf(input, world, basis, facts, depth));
   const statements = all.map((facts, index) => toStatement(facts, names, runs[index]?.inner ?? [], runs[index]?.refusal === null));
   const effects = all.flatMap((facts, index): Effects[] => {
     const run = runs[index]?.analysis;
@@ -113,6 +113,17 @@ interface Run {
   readonly analysis: Analysis | null;
   readonly inner: readonly SqlStatement[];
   readonly refusal: Refusal | null;
+}
+
+/** EXECUTE or FETCH of what the same text prepared or declared further up. */
+function madeBefore(all: readonly StatementFacts[], index: number, names: Names): Run | null {
+  const facts = all[index];
+  const named = facts === undefined ? null : runsNamed(facts);
+  if (named === null) return null;
+  const [type, field] = named.type === 'prepared' ? ['PrepareStmt', 'name'] : ['DeclareCursorStmt', 'portalname'];
+  const made = all.slice(0, index).findLast((item) => item.type === type && item.node[field] === named.name);
+  // What is prepared may not be run by what is prepared: the grammar has no PREPARE of EXECUTE.
+  return made === undefined ? null : { analysis: null, inner: [toStatement(made, names, [], true)], refusal: null };
 }
 
 const RUNNABLE: ReadonlySet<string> = new Set(['Select', 'Insert', 'Update', 'Delete', 'Merge']);
@@ -280,6 +291,7 @@ function notRead(input: AnalyseInput, basis: string, why: Refusal): Analysis {
     functions: [{ schema: null, name: 'what was not understood' }],
     access: 'Write',
     missingWhere: false,
+    effects: EFFECT_KINDS.map((kind) => ({ kind, what: 'what was not understood', function: null })),
     housekeeping: false,
   };
   const judged: Judged = {

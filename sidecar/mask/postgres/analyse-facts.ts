@@ -1,11 +1,12 @@
 /** From what the text says to what policy judges: names resolved, what is behind them added. */
 import type { SqlName, SqlStatement, StatementKind } from '#crds/policy/action.ts';
-import { asNode, list, text } from '#sidecar/wire/postgres/sql/ast.ts';
+import { text } from '#sidecar/wire/postgres/sql/ast.ts';
 import type { FunctionFact, RelationFact, StatementFacts } from '#sidecar/wire/postgres/sql/facts.ts';
 import { classifySetting } from '#sidecar/wire/postgres/sql/settings.ts';
 import { droppedRelations } from '#sidecar/wire/postgres/sql/statements.ts';
 import type { Relation } from './catalog.ts';
 import { candidateFunctions, candidateOperators, creationSchema, isTemporary, type Resolver, resolveRelation } from './resolve.ts';
+import { statementEffects } from './statement-effects.ts';
 import { isReadingFunction } from './vet-lists.ts';
 import type { MaskedCatalog } from './world.ts';
 
@@ -63,6 +64,7 @@ export function toStatement(facts: StatementFacts, names: Names, inner: readonly
     functions: functions.all(),
     access: knownInner && inner.every((statement) => statement.access === 'Read') && onlyReads(facts, names) ? 'Read' : 'Write',
     missingWhere: facts.missingWhere || inner.some((statement) => statement.missingWhere),
+    effects: [...statementEffects(facts, names), ...inner.flatMap((statement) => statement.effects)],
     housekeeping: isHousekeeping(facts, knownInner),
   };
 }
@@ -164,9 +166,8 @@ function functionNames(written: FunctionFact, names: Names): readonly SqlName[] 
 export function runsNamed(facts: StatementFacts): { readonly type: 'prepared' | 'cursor'; readonly name: string } | null {
   if (facts.type === 'ExecuteStmt') return { type: 'prepared', name: text(facts.node.name) };
   if (facts.type === 'FetchStmt') return { type: 'cursor', name: text(facts.node.portalname) };
-  const query = list([facts.node.query])[0];
-  const nested = asNode(query, 'ExecuteStmt');
-  return nested === null ? null : { type: 'prepared', name: text(nested.name) };
+  const nested = facts.acts.find((act) => act.type === 'ExecuteStmt');
+  return nested === undefined ? null : { type: 'prepared', name: text(nested.node.name) };
 }
 
 class NameSet {

@@ -1,6 +1,16 @@
 /** Reads a Catalog through a session of its own. */
 import { createHash } from 'node:crypto';
-import type { Catalog, CatalogFunction, CatalogOperator, CatalogType, Column, Query, Relation, RelationKind } from './catalog.ts';
+import type {
+  Catalog,
+  CatalogFunction,
+  CatalogOperator,
+  CatalogType,
+  Column,
+  Query,
+  Relation,
+  RelationCode,
+  RelationKind,
+} from './catalog.ts';
 import {
   BEGIN,
   CAST_TYPES,
@@ -12,6 +22,7 @@ import {
   FUNCTIONS,
   INHERITANCE,
   OPERATORS,
+  RELATION_CODE,
   RELATIONS,
   SEQUENCE_OWNERS,
   TYPES,
@@ -47,7 +58,19 @@ async function readOnce(query: Query): Promise<Catalog | null> {
   await query(BEGIN);
   try {
     const parts: Rows[] = [];
-    for (const sql of [RELATIONS, COLUMNS, DEPENDENCIES, INHERITANCE, FUNCTIONS, OPERATORS, TYPES, CAST_TYPES, SEQUENCE_OWNERS, ENCODING]) {
+    for (const sql of [
+      RELATIONS,
+      COLUMNS,
+      DEPENDENCIES,
+      INHERITANCE,
+      FUNCTIONS,
+      OPERATORS,
+      TYPES,
+      CAST_TYPES,
+      SEQUENCE_OWNERS,
+      ENCODING,
+      RELATION_CODE,
+    ]) {
       parts.push(await query(sql));
     }
     await query(COMMIT);
@@ -65,7 +88,7 @@ function isFields(value: unknown): value is Record<string, unknown> {
 
 function buildCatalog(parts: readonly Rows[]): Catalog {
   const [relationRows = [], columnRows = [], dependencyRows = [], inheritance = [], functionRows = [], operatorRows = []] = parts;
-  const [, , , , , , typeRows = [], castRows = [], ownerRows = [], encodingRows = []] = parts;
+  const [, , , , , , typeRows = [], castRows = [], ownerRows = [], encodingRows = [], codeRows = []] = parts;
   const functions = functionRows.map(toFunction);
   const functionsByOid = new Map(functions.map((item) => [item.oid, item]));
   const operators = operatorRows.map((row): CatalogOperator => {
@@ -88,6 +111,11 @@ function buildCatalog(parts: readonly Rows[]): Catalog {
     (row) => int(row[0]),
   );
   const owners = new Map(ownerRows.map((row) => [int(row[0]), { relation: int(row[1]), column: str(row[2]) }]));
+  const code = grouped(
+    codeRows,
+    (row) => int(row[0]),
+    (row) => ({ function: functionsByOid.get(int(row[1])), why: str(row[2]) as RelationCode }),
+  );
   const relations = relationRows.map((row): Relation => {
     const oid = int(row[0]);
     return {
@@ -104,6 +132,7 @@ function buildCatalog(parts: readonly Rows[]): Catalog {
       hasRules: row[6] === 't',
       hasTriggers: row[7] === 't',
       hasCodeDefaults: row[8] === 't',
+      code: (code.get(oid) ?? []).flatMap((item) => (item.function === undefined ? [] : [{ function: item.function, why: item.why }])),
       ownedBy: owners.get(oid) ?? null,
     };
   });
@@ -149,6 +178,7 @@ function toFunction(row: Row): CatalogFunction {
     volatility: row[4] === 'i' ? 'Immutable' : row[4] === 's' ? 'Stable' : 'Volatile',
     language: str(row[5]),
     securityDefiner: row[6] !== 'f',
+    ofExtension: row[7] === 't',
   };
 }
 

@@ -27,6 +27,7 @@ export const FINGERPRINT = `SELECT ${[
   digest('pg_cast', `x.oid >= ${FIRST_USER_OID}`),
   digest('pg_trigger', `NOT x.tgisinternal`),
   digest('pg_attrdef', 'true'),
+  digest('pg_policy', 'true'),
   digest('pg_constraint', `x.contypid <> 0`),
   `(SELECT pg_catalog.count(*) || '.' || coalesce(pg_catalog.md5(pg_catalog.string_agg(x.h, '' ORDER BY x.h)), '')
      FROM (SELECT a.attrelid::text || '.' || a.attnum::text || ':' || a.xmin::text || ';' AS h FROM pg_catalog.pg_attribute a
@@ -56,8 +57,19 @@ export const DEPENDENCIES = `SELECT DISTINCT r.ev_class, d.refobjid FROM pg_cata
 
 export const INHERITANCE = 'SELECT i.inhrelid, i.inhparent FROM pg_catalog.pg_inherits i';
 
-export const FUNCTIONS = `SELECT p.oid, n.nspname, p.proname, p.prokind, p.provolatile, l.lanname, p.prosecdef FROM pg_catalog.pg_proc p
+export const FUNCTIONS = `SELECT p.oid, n.nspname, p.proname, p.prokind, p.provolatile, l.lanname, p.prosecdef,
+  EXISTS (SELECT 1 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e')
+  FROM pg_catalog.pg_proc p
   JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace JOIN pg_catalog.pg_language l ON l.oid = p.prolang`;
+
+/** Functions that run when a relation is written (triggers, defaults, checks, indexes) or touched at all (row security), with why. */
+export const RELATION_CODE = `SELECT t.tgrelid, t.tgfoid, 'trigger' FROM pg_catalog.pg_trigger t WHERE NOT t.tgisinternal
+  UNION SELECT x.relation, d.refobjid, x.why FROM (
+    SELECT 'pg_catalog.pg_attrdef'::pg_catalog.regclass AS class, f.oid AS object, f.adrelid AS relation, 'default' AS why FROM pg_catalog.pg_attrdef f
+    UNION ALL SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass, k.oid, k.conrelid, 'check' FROM pg_catalog.pg_constraint k WHERE k.conrelid <> 0
+    UNION ALL SELECT 'pg_catalog.pg_policy'::pg_catalog.regclass, p.oid, p.polrelid, 'policy' FROM pg_catalog.pg_policy p
+    UNION ALL SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, i.indexrelid, i.indrelid, 'index' FROM pg_catalog.pg_index i) x
+  JOIN pg_catalog.pg_depend d ON d.classid = x.class AND d.objid = x.object AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass`;
 
 export const OPERATORS = `SELECT o.oid, n.nspname, o.oprname, o.oprcode::pg_catalog.oid FROM pg_catalog.pg_operator o
   JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace WHERE o.oid >= ${FIRST_USER_OID} OR n.nspname <> 'pg_catalog'`;

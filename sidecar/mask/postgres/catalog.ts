@@ -39,9 +39,14 @@ export interface Relation {
   readonly hasTriggers: boolean;
   /** The default of a column calls a function that is not built in, or set_config. */
   readonly hasCodeDefaults: boolean;
+  /** Functions that run without being called by name, built-in ones left out. */
+  readonly code: readonly { readonly function: CatalogFunction; readonly why: RelationCode }[];
   /** Of a sequence: the column that owns it. */
   readonly ownedBy: { readonly relation: number; readonly column: string } | null;
 }
+
+/** `policy` runs with every use of the relation, the others when it is written. */
+export type RelationCode = 'trigger' | 'default' | 'check' | 'policy' | 'index';
 
 export interface Column {
   readonly name: string;
@@ -59,6 +64,8 @@ export interface CatalogFunction {
   readonly volatility: 'Immutable' | 'Stable' | 'Volatile';
   readonly language: string;
   readonly securityDefiner: boolean;
+  /** It came with an extension. */
+  readonly ofExtension: boolean;
 }
 
 export interface CatalogOperator {

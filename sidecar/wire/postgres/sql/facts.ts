@@ -35,6 +35,14 @@ export interface FunctionFact extends WrittenName {
   readonly syntax: boolean;
 }
 
+/** A statement inside of a statement, or the statement itself. */
+export interface Act {
+  readonly type: string;
+  readonly node: Fields;
+  /** Inside of an EXPLAIN without ANALYZE: it is planned and not run. */
+  readonly planned: boolean;
+}
+
 export interface StatementFacts {
   /** Node type of the outermost statement. */
   readonly type: string;
@@ -52,6 +60,8 @@ export interface StatementFacts {
   readonly settings: readonly Fields[];
   /** Statements that change or return rows, with their type, at any depth. */
   readonly writers: readonly { readonly type: string; readonly node: Fields }[];
+  /** Every statement at any depth, the outermost first. */
+  readonly acts: readonly Act[];
   /** Cursors of WHERE CURRENT OF. */
   readonly cursors: readonly string[];
   /** FOR UPDATE, FOR SHARE. */

@@ -1,5 +1,6 @@
 /** SET and RESET: which are harmless, and which would make the server read SQL otherwise than the parser does. */
-import { constant, type Fields, list, text } from './ast.ts';
+import { asNode, constant, type Fields, fields, list, numeric, text } from './ast.ts';
+import type { TextEffect } from './effects.ts';
 
 const HARMLESS = new Set([
   'application_name',
@@ -59,4 +60,41 @@ export function classifyValue(rawName: string, value: string | null, count = 1):
 
 function isParserSetting(name: string): boolean {
   return name === 'client_encoding' || name === 'standard_conforming_strings' || name === 'backslash_quote';
+}
+
+const READ_ONLY = new Set(['transaction_read_only', 'default_transaction_read_only']);
+const PRIVILEGE = new Set(['role', 'session_authorization', 'row_security']);
+/** What the server loads, runs or writes. */
+const SERVER = /preload|library|_command|_directory|_file|^log_|^archive/;
+
+/** What a SET or RESET does beyond this session's own comfort. */
+export function effectsOfSetting(node: Fields): readonly TextEffect[] {
+  const kind = text(node.kind);
+  if (kind === 'VAR_RESET_ALL') return [{ kind: 'Write', what: 'RESET ALL' }];
+  if (kind !== 'VAR_SET_MULTI') {
+    const args = list(node.args);
+    return effectsOfValue(text(node.name), kind === 'VAR_SET_VALUE' && args.length === 1 ? constant(args[0]) : null);
+  }
+  const turnsOff = list(node.args).some((item) => {
+    const { defname, arg } = fields(asNode(item, 'DefElem'));
+    return text(defname) === 'transaction_read_only' && numeric(fields(fields(asNode(arg, 'A_Const')).ival).ival) !== 1;
+  });
+  return turnsOff ? [{ kind: 'Write', what: 'SET TRANSACTION READ WRITE' }] : [];
+}
+
+/** The same of `set_config(name, value)`. A name that is not known may be any. */
+export function effectsOfValue(rawName: string | null, value: string | null): readonly TextEffect[] {
+  if (rawName === null) {
+    const what = 'a setting that is not known';
+    return [
+      { kind: 'Write', what },
+      { kind: 'PrivilegeChange', what },
+      { kind: 'ServerAccess', what },
+    ];
+  }
+  const name = rawName.toLowerCase();
+  const what = `SET ${name}`;
+  if (READ_ONLY.has(name)) return value !== null && ON.has(value.toLowerCase()) ? [] : [{ kind: 'Write', what }];
+  if (PRIVILEGE.has(name)) return [{ kind: 'PrivilegeChange', what }];
+  return SERVER.test(name) ? [{ kind: 'ServerAccess', what }] : [];
 }

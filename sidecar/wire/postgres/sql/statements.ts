@@ -1,6 +1,6 @@
 /** What kind a statement is, and what it changes beyond the relations that it names. */
 import type { StatementKind } from '#crds/policy/action.ts';
-import { asNode, type Fields, fields, isFields, list, names, text, unwrap } from './ast.ts';
+import { asNode, constant, type Fields, fields, isFields, list, names, numeric, text, unwrap } from './ast.ts';
 import { NAMES_ITS_RELATIONS, STATEMENT_NODES } from './nodes.ts';
 
 export function kindOf(type: string, node: Fields): StatementKind {
@@ -9,6 +9,17 @@ export function kindOf(type: string, node: Fields): StatementKind {
   if (type === 'AlterDefaultPrivilegesStmt') return fields(node.action).is_grant === true ? 'Grant' : 'Revoke';
   if (type === 'SelectStmt' && isFields(node.intoClause)) return 'Create';
   return STATEMENT_NODES.get(type) ?? 'Other';
+}
+
+/** EXPLAIN ANALYZE runs what it explains. Where the option is given more than once, one that says so is enough. */
+export function analyzes(node: Fields): boolean {
+  return list(node.options).some((option) => {
+    const { defname, arg } = fields(asNode(option, 'DefElem'));
+    if (text(defname).toLowerCase() !== 'analyze') return false;
+    const integer = asNode(arg, 'Integer');
+    if (integer !== null) return numeric(integer.ival) !== 0;
+    return !/^(false|off)$/i.test(text(asNode(arg, 'String')?.sval));
+  });
 }
 
 const CREATES: ReadonlySet<string> = new Set([
@@ -39,6 +50,23 @@ export function missesWhere(type: string, node: Fields): boolean {
   }
 }
 
+/** The same of what deletes rows: DELETE, TRUNCATE, MERGE … DELETE. */
+export function deletesAll(type: string, node: Fields): boolean {
+  switch (type) {
+    case 'TruncateStmt':
+      return true;
+    case 'DeleteStmt':
+      return isAlwaysTrue(node.whereClause);
+    case 'MergeStmt':
+      return list(node.mergeWhenClauses).some((item) => {
+        const clause = fields(asNode(item, 'MergeWhenClause'));
+        return text(clause.commandType) === 'CMD_DELETE' && mergesEveryRow(clause, node.joinCondition);
+      });
+    default:
+      return false;
+  }
+}
+
 function mergesEveryRow(clause: Fields, join: unknown): boolean {
   const command = text(clause.commandType);
   if (command !== 'CMD_UPDATE' && command !== 'CMD_DELETE') return false;
@@ -49,12 +77,28 @@ function mergesEveryRow(clause: Fields, join: unknown): boolean {
 /** Absent, or without a column, a sub-select or a cursor in it, or a comparison of a thing with itself. Not a proof: a guard against slips. */
 function isAlwaysTrue(where: unknown): boolean {
   if (where === undefined) return true;
+  if (isPlainlyFalse(where)) return false;
   const bool = asNode(where, 'BoolExpr');
   if (bool !== null && text(bool.boolop) === 'OR_EXPR') return list(bool.args).some(isAlwaysTrue);
   if (bool !== null && text(bool.boolop) === 'AND_EXPR') return list(bool.args).every(isAlwaysTrue);
   const compared = asNode(where, 'A_Expr');
   if (compared !== null && sameTree(compared.lexpr, compared.rexpr)) return true;
   return !mentionsRows(where);
+}
+
+/** `false`, NULL, and numbers that differ: what takes no row is not what takes every row. */
+function isPlainlyFalse(where: unknown): boolean {
+  const value = asNode(where, 'A_Const');
+  if (value !== null) return value.isnull === true || constant(where) === 'false';
+  const compared = asNode(where, 'A_Expr');
+  if (compared === null || text(compared.kind) !== 'AEXPR_OP' || names(compared.name).join() !== '=') return false;
+  const [left, right] = [wholeNumber(compared.lexpr), wholeNumber(compared.rexpr)];
+  return left !== null && right !== null && left !== right;
+}
+
+function wholeNumber(value: unknown): number | null {
+  const node = asNode(value, 'A_Const');
+  return node !== null && isFields(node.ival) ? numeric(node.ival.ival) : null;
 }
 
 function mentionsRows(value: unknown): boolean {

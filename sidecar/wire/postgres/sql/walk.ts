@@ -2,7 +2,7 @@ import type { StatementKind } from '#crds/policy/action.ts';
 import { asNode, type Fields, fields, isFields, list, names, text, unwrap } from './ast.ts';
 import type { RelationFact, RelationRole, StatementFacts, WrittenName } from './facts.ts';
 import { BARE_FIELDS, CLAUSE_NODES, STATEMENT_NODES, SYNTAX_FUNCTIONS } from './nodes.ts';
-import { createsRelation, kindOf, missesWhere, opaqueParts } from './statements.ts';
+import { analyzes, createsRelation, kindOf, missesWhere, opaqueParts } from './statements.ts';
 
 /** Levels of nodes, far above what people write and far below the stack. */
 export const MAX_DEPTH = 1500;
@@ -18,6 +18,7 @@ interface Place {
   readonly role: RelationRole;
   readonly owner: Fields;
   readonly sampled: boolean;
+  readonly planned: boolean;
   readonly depth: number;
 }
 
@@ -41,6 +42,7 @@ export function walkStatement(stmt: Fields): StatementFacts {
     usingColumns: [],
     settings: [],
     writers: [],
+    acts: [],
     cursors: [],
     locking: false,
     serverFile: false,
@@ -49,7 +51,7 @@ export function walkStatement(stmt: Fields): StatementFacts {
     unknown: found === null ? ['nothing'] : [],
   };
   out.kinds.add(out.kind);
-  if (found !== null) visitNode(out, type, node, { scope: null, role: 'Write', owner: node, sampled: false, depth: 0 });
+  if (found !== null) visitNode(out, type, node, { scope: null, role: 'Write', owner: node, sampled: false, planned: false, depth: 0 });
   if (out.unknown.length > 0) out.kinds.add('Other');
   return { ...out, kinds: [...out.kinds] };
 }
@@ -122,6 +124,7 @@ function visitNode(out: Collected, type: string, node: Fields, outer: Place): vo
     case 'LockingClause':
       // lockedRels are names of FROM items, not of relations.
       out.locking = true;
+      out.acts.push({ type, node, planned: place.planned });
       return;
     default:
       return visitFields(out, type, node, place);
@@ -132,7 +135,9 @@ function visitStatement(out: Collected, type: string, node: Fields, outer: Place
   if (type !== 'SelectStmt' || !isPlainValues(node)) out.kinds.add(kindOf(type, node));
   out.missingWhere ||= missesWhere(type, node);
   out.opaque.push(...opaqueParts(type, node));
-  const place: Place = { ...outer, role: 'Write', owner: node, sampled: false };
+  out.acts.push({ type, node, planned: outer.planned });
+  const planned = outer.planned || (type === 'ExplainStmt' && !analyzes(node));
+  const place: Place = { ...outer, role: 'Write', owner: node, sampled: false, planned };
   switch (type) {
     case 'SelectStmt':
       return visitQuery(out, type, node, place, 'fromClause');
