@@ -42,6 +42,7 @@ const CASES: readonly (readonly [example: string, workload: string, resource: st
   ['kubernetes-quickstart', 'shop/agent', 'shop/shop-db'],
   ['gitops/policies', 'reports/nightly', 'warehouse/warehouse-db'],
   ['ai-agent-with-approval', 'assistants/support-assistant', 'crm/crm-db'],
+  ['tokens-for-analytics', 'analytics/analyst-agent', 'analytics/warehouse'],
 ];
 const SQL: readonly (readonly [example: number, sql: string, code: number])[] = [
   [0, 'SELECT id, full_name, email FROM customers', 0],
@@ -55,6 +56,8 @@ const SQL: readonly (readonly [example: number, sql: string, code: number])[] = 
   [2, "UPDATE tickets SET state = 'closed' WHERE id = 7", HELD],
   [2, "UPDATE contacts SET name = 'x' WHERE id = 7", DENIED],
   [2, 'DELETE FROM tickets WHERE id = 7', DENIED],
+  [3, 'SELECT email, count(*) FROM customers GROUP BY email', 0],
+  [3, "UPDATE customers SET email = 'x'", DENIED],
 ];
 
 describe('what the examples let through', () => {
