@@ -1,9 +1,10 @@
 /** The operator's two gRPC servers: enrolment (TLS) and control (mTLS). */
-import { experimental, Server, type ServerOptions, status } from '@grpc/grpc-js';
+import { experimental, Server, type ServerCredentials, type ServerOptions, status } from '@grpc/grpc-js';
 import { Enrolment } from '#crds/gen/chaperone/v1/enrolment_pb.js';
 import type { ServingCertificate } from '../pki/serving.ts';
 import { certificateProvider } from './certificates.ts';
 import { addControlServices, type ControlOptions } from './control.ts';
+import { type Door, type DoorLimits, openDoor } from './door.ts';
 import { createEnrolment, type EnrolmentOptions } from './enrol.ts';
 import { createPeers } from './peers.ts';
 import { createRateLimiter, type RateLimit } from './rate.ts';
@@ -20,6 +21,7 @@ export interface ControlServersOptions {
   readonly ports: { readonly enrolment: number; readonly control: number };
   /** Enrolments of one address. */
   readonly enrolmentRate?: RateLimit;
+  readonly limits?: { readonly enrolment: DoorLimits; readonly control: DoorLimits };
 }
 
 export interface ControlServers {
@@ -33,6 +35,14 @@ const MAX_SNAPSHOT_BYTES = 16 * MiB;
 const ENROLMENTS_AT_ONCE = 32;
 const ENROLMENT_RATE: RateLimit = { perSecond: 2, burst: 40 };
 const GRACE_MS = 1000;
+/**
+ * An enrolment is one call, and the caller ends the connection after it. A sidecar has one connection to each replica, and a second while it renews; where the
+ * network hides pods behind their node, all of a node's have one address.
+ */
+const LIMITS = {
+  enrolment: { connections: 1024, perAddress: 64, lifeMs: 30_000 },
+  control: { connections: 20_000, perAddress: 512 },
+};
 
 const OPTIONS: ServerOptions = {
   'grpc.keepalive_time_ms': 20_000,
@@ -56,25 +66,26 @@ export async function startControlServers(options: ControlServersOptions): Promi
     ...options.control,
     peers: createPeers({ trustDomain, pods: options.pods, bindings, log, now }),
   });
+  const doors: Door[] = [];
   const close = async () => {
+    for (const door of doors) door.shut();
     services.close();
     await Promise.all([enrolment, control].map(shutDown));
+    for (const door of doors) door.clear();
+  };
+  const { host, ports, limits = LIMITS } = options;
+  const open = async (name: 'enrolment' | 'control', server: Server, credentials: ServerCredentials) => {
+    const onTurnedAway = (count: number) =>
+      log.warn({ port: name, count }, 'connections were turned away: there are too many, or too many from one address');
+    const door = await openDoor({ server, credentials, host, port: ports[name], limits: limits[name], onTurnedAway });
+    doors.push(door);
+    return door.port;
   };
   try {
     // Without a provider of CAs no client certificate is asked for.
     const anyone = experimental.createCertificateProviderServerCredentials(provider, null, false);
-    return {
-      ports: {
-        enrolment: await listen(enrolment, options.host, options.ports.enrolment, anyone),
-        control: await listen(
-          control,
-          options.host,
-          options.ports.control,
-          experimental.createCertificateProviderServerCredentials(provider, provider, true),
-        ),
-      },
-      close,
-    };
+    const certified = experimental.createCertificateProviderServerCredentials(provider, provider, true);
+    return { ports: { enrolment: await open('enrolment', enrolment, anyone), control: await open('control', control, certified) }, close };
   } catch (error: unknown) {
     await close();
     throw error;
@@ -95,15 +106,6 @@ function addEnrolment(server: Server, { enrolment, enrolmentRate = ENROLMENT_RAT
     } finally {
       running--;
     }
-  });
-}
-
-type Credentials = ReturnType<typeof experimental.createCertificateProviderServerCredentials>;
-
-function listen(server: Server, host: string, port: number, credentials: Credentials): Promise<number> {
-  const at = `${host.includes(':') ? `[${host}]` : host}:${port}`;
-  return new Promise((resolve, reject) => {
-    server.bindAsync(at, credentials, (error, bound) => (error === null ? resolve(bound) : reject(error)));
   });
 }
 

@@ -17,7 +17,7 @@ import { type Bindings, wasRestarted } from './bindings.ts';
 import { createAckBoard } from './board.ts';
 import type { ControlOptions } from './control.ts';
 import type { PodObject, ReviewedToken } from './enrol-judge.ts';
-import { type ControlServers, startControlServers } from './servers.ts';
+import { type ControlServers, type ControlServersOptions, startControlServers } from './servers.ts';
 import type { CurrentSnapshot, Pod, SnapshotSource, Workload } from './sources.ts';
 
 export const IMAGE = 'registry.local/chaperone-sidecar:1';
@@ -72,7 +72,11 @@ export function testSnapshots(): TestSnapshots {
   };
 }
 
-export async function startTestOperator(over: Partial<ControlOptions> = {}, certificateMs = 3_600_000): Promise<TestOperator> {
+export async function startTestOperator(
+  over: Partial<ControlOptions> = {},
+  certificateMs = 3_600_000,
+  limits?: NonNullable<ControlServersOptions['limits']>,
+): Promise<TestOperator> {
   const authority = new Authority(await newAuthorityState(Date.now()));
   const serving = await createServingCertificate({ authority, names: ['localhost'], now: Date.now, onError: () => {} });
   const bindings = new Map<string, SidecarBindingSpec>();
@@ -115,6 +119,7 @@ export async function startTestOperator(over: Partial<ControlOptions> = {}, cert
       host: '127.0.0.1',
       ports,
       enrolmentRate: { perSecond: 1000, burst: 1000 },
+      ...(limits === undefined ? {} : { limits }),
     });
   const operator = {
     authority,

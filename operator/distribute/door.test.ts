@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { connect, type Socket } from 'node:net';
+import { after, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { addPod, startTestOperator, startTestSidecar, testSnapshot, until } from './testing.ts';
+
+const closing: { close(): unknown }[] = [];
+after(async () => {
+  for (const one of closing.reverse()) await one.close();
+});
+
+async function setup(limits: NonNullable<Parameters<typeof startTestOperator>[2]>) {
+  const operator = await startTestOperator({}, undefined, limits);
+  closing.push(operator);
+  const knock = async (port: number) => {
+    const socket = connect(port, '127.0.0.1')
+      .on('error', () => {})
+      .resume();
+    closing.push({ close: () => socket.destroy() });
+    await new Promise((resolve) => socket.once('connect', resolve).once('close', resolve));
+    return socket;
+  };
+  /** Still open after a moment. */
+  const inside = async (sockets: readonly Socket[]) => {
+    await delay(100);
+    return sockets.filter(({ destroyed, readableEnded }) => !destroyed && !readableEnded).length;
+  };
+  return { operator, knock, inside };
+}
+
+test('of those who only keep a connection to enrolment open so many are let in, each for a while, and then a sidecar is let in', async () => {
+  const small = { connections: 5, perAddress: 3, lifeMs: 1_000 };
+  const { operator, knock, inside } = await setup({ enrolment: small, control: { connections: 10, perAddress: 10 } });
+  const { enrolment } = operator.servers.ports;
+  const sockets = await Promise.all(Array.from({ length: 20 }, () => knock(enrolment)));
+  assert.equal(await inside(sockets), 3);
+  assert.equal(operator.logs.filter((line) => line.includes('turned away')).length, 1);
+  operator.source.set(testSnapshot(1));
+  const pod = addPod(operator);
+  await assert.rejects(startTestSidecar(operator, pod, { timeoutMs: 300 }));
+  await until('their end', () => sockets.every(({ destroyed }) => destroyed), 3_000);
+  const sidecar = await startTestSidecar(operator, pod);
+  closing.push(sidecar);
+  await until('policy', () => sidecar.policy.version !== 'none');
+});
+
+test('a sidecar that is connected is not cut off by those who knock, and one that goes makes room', async () => {
+  const { operator, knock, inside } = await setup({
+    enrolment: { connections: 5, perAddress: 5, lifeMs: 5_000 },
+    control: { connections: 4, perAddress: 4 },
+  });
+  operator.source.set(testSnapshot(1));
+  const sidecar = await startTestSidecar(operator, addPod(operator));
+  closing.push(sidecar);
+  await until('policy', () => sidecar.policy.version !== 'none');
+  const sockets = await Promise.all(Array.from({ length: 10 }, () => knock(operator.servers.ports.control)));
+  assert.equal(await inside(sockets), 3);
+  const next = operator.source.set(testSnapshot(2));
+  await until('the next policy', () => sidecar.policy.version === next.version);
+  sidecar.close();
+  await until('its end', () => operator.board.all().length === 0);
+  assert.equal(await inside([await knock(operator.servers.ports.control)]), 1);
+});
