@@ -32,8 +32,19 @@ export function takeApart(file: Uint8Array, state: 'open' | 'sealed', platform: 
 function openParts(file: Uint8Array): SegmentParts {
   const first = linesOf(file.subarray(0, MAX_PLAIN_BYTES)).next();
   const line = first.done || !first.value.whole ? null : first.value.bytes;
-  const body = line === null || file.length > MAX_SEGMENT_BYTES ? null : file.subarray(line.length + 1);
+  const body = line === null || file.length > MAX_SEGMENT_BYTES ? null : file.subarray(line.length + 1, writtenBytes(file));
   return { ...headerParts(line), seal: null, sealProblem: null, sealed: null, body };
+}
+
+/**
+ * Zeros at the end of an open segment are room that its recorder took ahead: no event has a zero byte in it. A last line with some was being
+ * put there, in whatever order, when the file was read or the process died.
+ */
+export function writtenBytes(file: Uint8Array): number {
+  let end = file.length;
+  while (end > 0 && file[end - 1] === 0) end -= 1;
+  const start = end < 2 ? 0 : file.lastIndexOf(0x0a, end - 2) + 1;
+  return file.subarray(start, end).includes(0) ? start : end;
 }
 
 function sealedParts(file: Uint8Array, platform: Pick<Platform, 'decompress'>): SegmentParts {

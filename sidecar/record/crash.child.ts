@@ -2,8 +2,8 @@
 import { writeSync } from 'node:fs';
 import { permitFor, recorder, START, sql } from './testing.ts';
 
-const [dir = '', ...sessions] = process.argv.slice(2);
-const recordings = await recorder(dir, { limits: { segmentBytes: 20_000 } });
+const [dir = '', segmentBytes, ...sessions] = process.argv.slice(2);
+const recordings = await recorder(dir, { limits: { segmentBytes: Number(segmentBytes) } });
 const recorders = await Promise.all(sessions.map((session) => recordings.open(START, session)));
 for (let i = 0; ; i++) {
   for (const one of recorders) {

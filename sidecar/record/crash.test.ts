@@ -11,8 +11,8 @@ import { RecordingError } from './error.ts';
 import { type LogLine, listLog, recorder, session, temporaryFolder } from './testing.ts';
 
 /** Runs the child until it has said `lines` lines, kills it with SIGKILL, and returns every whole line that it had said. */
-async function killedAfter(dir: string, sessions: readonly string[], lines: number): Promise<readonly string[]> {
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'crash.child.ts'), dir, ...sessions], {
+async function killedAfter(dir: string, sessions: readonly string[], lines: number, segmentBytes: number): Promise<readonly string[]> {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'crash.child.ts'), dir, String(segmentBytes), ...sessions], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   let said = '';
@@ -67,11 +67,15 @@ async function restarted(dir: string): Promise<readonly LogLine[]> {
 }
 
 describe('kill -9', () => {
-  for (const lines of [5, 1500]) {
-    it(`loses no verdict of a forwarded statement (after ${lines})`, async (test) => {
+  for (const [lines, segmentBytes] of [
+    [5, 20_000],
+    [1500, 20_000],
+    [3000, 8_000_000],
+  ] as const) {
+    it(`loses no verdict of a forwarded statement (after ${lines}, in segments of ${segmentBytes} bytes)`, async (test) => {
       const dir = temporaryFolder(test);
       const sessions = [randomUUID(), randomUUID(), randomUUID()];
-      const said = await killedAfter(dir, sessions, lines);
+      const said = await killedAfter(dir, sessions, lines, segmentBytes);
       assert.ok(said.length >= lines);
       await restarted(dir);
       const recorded = statements(dir);
@@ -88,8 +92,8 @@ describe('kill -9', () => {
 
   it('twice in a row: the second recorder dies as it recovers, or after', async (test) => {
     const dir = temporaryFolder(test);
-    await killedAfter(dir, [randomUUID()], 300);
-    await killedAfter(dir, [randomUUID()], 300);
+    await killedAfter(dir, [randomUUID()], 300, 20_000);
+    await killedAfter(dir, [randomUUID()], 300, 20_000);
     await restarted(dir);
     const result = await verify(dir);
     assert.deepEqual(errorsOf(result), []);
@@ -99,7 +103,7 @@ describe('kill -9', () => {
 
 it('a folder verifies again and again while another process writes it', async (test) => {
   const dir = temporaryFolder(test);
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'crash.child.ts'), dir, randomUUID()], {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'crash.child.ts'), dir, '8000000', randomUUID()], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   await new Promise((resolve) => child.stdout.once('data', resolve));

@@ -5,7 +5,7 @@ import { withLastMember } from '#crds/record/bytes.ts';
 import { RECORD_VERSION } from '#crds/record/event.ts';
 import { type SessionPlace, sessionFolder, storedFile } from '#crds/record/format.ts';
 import { MAX_PLAIN_BYTES } from '#crds/record/frames.ts';
-import { readEvents } from '#crds/record/segment.ts';
+import { readEvents, writtenBytes } from '#crds/record/segment.ts';
 import type { SessionAccount } from '#crds/record/verify-ledger.ts';
 import { type ReadSegment, verifySegment } from '#crds/record/verify-segment.ts';
 import type { Log } from '../pipeline.ts';
@@ -135,7 +135,7 @@ function readOpen(file: Buffer, before: Reached): OpenSegment {
   let read: OpenSegment = { bytes: headerBytes, headerBytes, events: 0, seq: before.seq, head: hash('sha256', ''), ended: null };
   if (headerBytes === 0) return read;
   read = { ...read, head: hash('sha256', file.subarray(0, headerEnd)) };
-  const bytes = file.lastIndexOf(0x0a) + 1;
+  const bytes = file.subarray(0, writtenBytes(file)).lastIndexOf(0x0a) + 1;
   for (const line of readEvents(file.subarray(headerBytes, bytes))) {
     if (line.type !== 'event') continue;
     const { event } = line;

@@ -3,6 +3,7 @@ import { close, closeSync, ftruncateSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { FORMAT_VERSION, type SegmentHeader, type SessionPlace, segmentName, sessionFolder } from '#crds/record/format.ts';
 import { syncData, syncNow } from '../system/fsync.ts';
+import { MappedStretch } from '../system/mapped.ts';
 import { writeText } from './ledger.ts';
 
 /** What of a segment the seal must say, and where its open file lies. Taken from memory, not from the file: the file may have been changed. */
@@ -42,11 +43,16 @@ export function segmentFiles(
   return { openFile: join(folder, segmentName(segment, 'open')), sealedFile: join(folder, segmentName(segment, 'sealed')) };
 }
 
+/** A segment that comes to this length is one of a session with much to say: room for more is taken ahead. */
+const MAPPED_FROM_BYTES = 16 * 1024;
+const STRETCH_BYTES = 256 * 1024;
+
 /** Events that wait in memory are written when they are this long. */
 const WAITING_CHARS = 32 * 1024;
 
 /**
- * The open segment of a session: plain lines, each on disk (`write`) when `append` returns, but for those that may wait. The header is written with the first event,
+ * The open segment of a session: plain lines, each with the kernel (by `write`, or in memory that is the file's) when `append` returns, but for those
+ * that may wait. The header is written with the first event,
  * so that a segment is never without one. Throws what the file system says; then nothing more may be appended.
  */
 export class SegmentFile {
@@ -65,6 +71,8 @@ export class SegmentFile {
   #running: Promise<void> | null = null;
   #next: Promise<void> | null = null;
   #foldersSynced = false;
+  /** Null before there is one; undefined where there can't be. */
+  #stretch: MappedStretch | null | undefined = null;
 
   constructor(start: SegmentStart) {
     this.#start = start;
@@ -76,7 +84,7 @@ export class SegmentFile {
     this.#head = hash('sha256', header);
     this.#seq = start.firstSeq - 1;
     this.#written = { head: this.#head, events: 0, seq: this.#seq };
-    this.#fd = openSync(this.#files.openFile, 'ax', 0o600);
+    this.#fd = openSync(this.#files.openFile, 'ax+', 0o600);
   }
 
   get bytes(): number {
@@ -106,10 +114,30 @@ export class SegmentFile {
   /** Writes what waits. Throws what the file system says; `cutTorn` then goes back to what was written. */
   flush(): void {
     if (this.#waiting === '') return;
-    this.#bytes += writeText(this.#fd, this.#header === null ? this.#waiting : this.#header + this.#waiting);
+    this.#bytes += this.#put(this.#header === null ? this.#waiting : this.#header + this.#waiting);
     this.#header = null;
     this.#waiting = '';
     this.#written = { head: this.#head, events: this.#events, seq: this.#seq };
+  }
+
+  #put(text: string): number {
+    if (this.#stretch === undefined || this.#bytes < MAPPED_FROM_BYTES) return writeText(this.#fd, text);
+    const taken = this.#stretch?.write(text, this.#bytes) ?? null;
+    if (taken !== null) return taken;
+    this.#stretch?.end();
+    this.#stretch = MappedStretch.of(this.#fd, this.#bytes, Math.max(STRETCH_BYTES, text.length * 3)) ?? undefined;
+    const put = this.#stretch?.write(text, this.#bytes) ?? null;
+    if (put !== null) return put;
+    // What is appended would come behind the room that was taken.
+    this.#cut();
+    return writeText(this.#fd, text);
+  }
+
+  /** Gives back the room that was taken, and cuts what else is behind the last line. No memory of the file may be left when it gets shorter. */
+  #cut(): void {
+    this.#stretch?.end();
+    this.#stretch = undefined;
+    ftruncateSync(this.#fd, this.#bytes);
   }
 
   /** Cuts what a failed write left, and forgets what waited for it. */
@@ -118,7 +146,7 @@ export class SegmentFile {
     this.#head = this.#written.head;
     this.#events = this.#written.events;
     this.#seq = this.#written.seq;
-    ftruncateSync(this.#fd, this.#bytes);
+    this.#cut();
   }
 
   /** Group commit: all who ask while one fsync runs share the next. Rejects with what the file system says. */
@@ -150,6 +178,7 @@ export class SegmentFile {
   /** Closes the file once no fsync uses it. Null where it holds no event. */
   finish(): FinishedSegment | null {
     this.#flushOrCut();
+    if (this.#stretch) this.#giveBack();
     const closeNow = () => close(this.#fd, () => {});
     if (this.#running === null) closeNow();
     else void Promise.allSettled([this.#running, this.#next]).then(closeNow);
@@ -167,6 +196,14 @@ export class SegmentFile {
       lastSeq: this.#seq,
       head: this.#head,
     };
+  }
+
+  #giveBack(): void {
+    try {
+      this.#cut();
+    } catch {
+      // Who reads the file knows how long it is, and what a line is.
+    }
   }
 
   #flushOrCut(): void {
