@@ -12,6 +12,7 @@ import { resolveRelation } from './resolve.ts';
 import type { IsMasked, ResultPlan } from './result-plan.ts';
 import { rewriteMasked } from './rewrite.ts';
 import { refusal } from './vet.ts';
+import { hasHiddenColumns } from './vet-catalogs.ts';
 import { mayShowMaskedInErrors, NAMELESS, vetMasked } from './vet-statement.ts';
 import type { MaskedCatalog } from './world.ts';
 
@@ -101,7 +102,7 @@ function build(input: AnalyseInput, world: MaskedCatalog | null, basis: string, 
     refusal: refused,
     effects: mergeEffects(effects),
     plan,
-    mustDescribe: plan !== null || (input.mask.active && all.some((facts) => runsNamed(facts) !== null)),
+    mustDescribe: plan !== null || (input.mask.active && all.some((facts) => runsNamed(facts) !== null || showsCatalog(facts, at))),
     isMasked: input.mask.active && world !== null ? world.isMasked : null,
     unfit,
     isEmpty: all.length === 0,
@@ -178,6 +179,14 @@ function refuseStateBeforeOthers(all: readonly StatementFacts[]): Refusal | null
     'NotSupported',
     'a change of role, search_path or other session state must come after all that names something in its message',
   );
+}
+
+/** A `*` may show columns of the catalog that become NULL on their way. */
+function showsCatalog(facts: StatementFacts, at: Resolver | null): boolean {
+  return facts.relations.some((fact) => {
+    const relation = at === null ? null : resolveRelation(at, fact);
+    return relation !== null && hasHiddenColumns(relation);
+  });
 }
 
 function touchesAny(world: MaskedCatalog | null, at: Resolver | null, all: readonly StatementFacts[]): boolean {

@@ -2,7 +2,7 @@
 import type { EffectKind } from '#crds/policy/action.ts';
 import type { CatalogFunction } from './catalog.ts';
 import { FIRST_USER_OID } from './catalog-queries.ts';
-import { isReadingFunction } from './vet-lists.ts';
+import { isPureExtensionCode, isReadingFunction } from './vet-lists.ts';
 
 const OPAQUE: readonly EffectKind[] = ['OpaqueCode'];
 const WRITES: readonly EffectKind[] = ['Write'];
@@ -32,7 +32,7 @@ const PLAIN_WRITES =
 export function effectsOfFunction(item: CatalogFunction): readonly EffectKind[] {
   const { name } = item;
   if (item.schema !== 'pg_catalog' || item.oid >= FIRST_USER_OID) {
-    if (isTrustedExtension(item)) return NOTHING;
+    if (isPureExtensionCode(item)) return NOTHING;
     return SERVER.test(name) ? UNKNOWN : OPAQUE;
   }
   if (item.kind === 'Procedure') return OPAQUE;
@@ -41,12 +41,6 @@ export function effectsOfFunction(item: CatalogFunction): readonly EffectKind[] 
   if (TAKES_NUMBER.has(name)) return WRITES;
   if (isReadingFunction(item) || READS.test(name) || name === 'set_config') return NOTHING;
   return PLAIN_WRITES.test(name) ? WRITES : UNKNOWN;
-}
-
-/** Of an extension, whose script a superuser put on the server, and by its own word looking at nothing but its arguments. */
-function isTrustedExtension(item: CatalogFunction): boolean {
-  if (!item.ofExtension || item.securityDefiner) return false;
-  return item.volatility === 'Immutable' && ['c', 'internal', 'sql'].includes(item.language);
 }
 
 /** A trigger function that came with the server: of its own it only keeps a row, or a text-search column of it. */

@@ -8,9 +8,10 @@
  * - `array`: binary, of elements of built-in types, each looked at as its own type
  * - `value`: text of a type that can't hold a mask: what is hit becomes NULL
  * - `pass`: can't hold a value of any form that is looked for
+ * - `never`: expressions of the catalog as the server keeps them, and values of any type: always NULL
  * - `unknown`: binary of no known form: searched where it is plain text, else it becomes NULL
  */
-export type Look = 'text' | 'json' | 'jsonb' | 'bytea' | 'integer' | 'float' | 'numeric' | 'array' | 'value' | 'pass' | 'unknown';
+export type Look = 'text' | 'json' | 'jsonb' | 'bytea' | 'integer' | 'float' | 'numeric' | 'array' | 'value' | 'pass' | 'never' | 'unknown';
 
 const BYTEA = 17;
 const JSON_OID = 114;
@@ -66,7 +67,16 @@ export function elementType(oid: number): number | undefined {
   return ELEMENTS.get(oid);
 }
 
+/** pg_node_tree and anyarray: see vet-catalogs.ts. */
+const NEVER = new Set([194, 2277]);
+
+/** True for a column that no client may see whatever it holds. */
+export function isNeverShown(oid: number): boolean {
+  return NEVER.has(oid);
+}
+
 export function lookAt(oid: number, format: number): Look {
+  if (NEVER.has(oid)) return 'never';
   if (oid === BYTEA) return 'bytea';
   if (oid === JSON_OID) return 'json';
   if (oid === JSONB) return format === 1 ? 'jsonb' : 'json';
@@ -90,6 +100,7 @@ export function showsInBytes(look: Look, format: number): boolean {
       return true;
     case 'bytea':
       return format === 1;
+    case 'never':
     case 'jsonb':
     case 'integer':
     case 'float':

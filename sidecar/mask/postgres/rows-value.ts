@@ -49,6 +49,8 @@ export function maskField(
       return maskNumber(numericText(buffer, start, length), detectors);
     case 'array':
       return maskArray(type, buffer.subarray(start, end), detectors);
+    case 'never':
+      return UNPROVEN;
     case 'unknown':
       return isPlainText(buffer.subarray(start, end)) ? maskText('text', buffer.subarray(start, end), detectors) : UNPROVEN;
     default:

@@ -70,6 +70,12 @@ class MaskingRowFilter implements RowFilter {
         this.maskedValues++;
         continue;
       }
+      if (this.#looks[i] === 'never' && length !== -1) {
+        row ??= this.#views(buffer);
+        row[i] = null;
+        this.maskedValues++;
+        continue;
+      }
       if (length <= 0 || detectors === null) continue;
       const masked = maskField(
         this.#looks[i] as Look,

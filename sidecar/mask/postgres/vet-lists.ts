@@ -15,8 +15,15 @@ const HARMLESS_VOLATILE =
 const DENIED =
   /^(set_config$|query_to_|table_to_xml|schema_to_xml|database_to_xml|cursor_to_|ts_stat|ts_rewrite|dblink|lo_|loread|lowrite|pg_read_|pg_ls_|pg_stat_|pg_stat$|pg_prepared_|pg_cursor|pg_mcv_|pg_get_replication|pg_show_replication|pg_logical|pg_current_logfile|pg_hba|pg_ident|pg_get_wal|pg_get_publication|pg_lock_|pg_event_trigger|pg_input_error_info$|pg_options_to_table|pg_get_function_sqlbody$|current_query$|has_foreign|binary_upgrade|pg_restore_|pg_clear_|pg_notif|pg_listening|xpath_table)/;
 
-/** Built in, and vetted. */
+/** Of an extension, whose script a superuser put on the server, and by its own word looking at nothing but its arguments. */
+export function isPureExtensionCode(item: CatalogFunction): boolean {
+  if (!item.ofExtension || item.securityDefiner) return false;
+  return item.volatility === 'Immutable' && ['c', 'internal', 'sql'].includes(item.language);
+}
+
+/** Built in, and vetted; or a pure one of an extension, such as the `max` of citext. */
 export function isVettedFunction(item: CatalogFunction): boolean {
+  if (isPureExtensionCode(item)) return item.kind !== 'Procedure';
   if (item.schema !== 'pg_catalog' || item.oid >= FIRST_USER_OID || item.kind === 'Procedure') return false;
   if (DENIED.test(item.name)) return false;
   return item.volatility !== 'Volatile' || HARMLESS_VOLATILE.has(item.name);

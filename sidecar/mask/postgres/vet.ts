@@ -1,10 +1,11 @@
 /** What a statement, or the definition of a view that it reads, may name on a target with masks. Each check gives a refusal or null. */
-import { asNode, list, text } from '#sidecar/wire/postgres/sql/ast.ts';
+import { asNode, type Fields, list, text } from '#sidecar/wire/postgres/sql/ast.ts';
 import type { StatementFacts, WrittenName } from '#sidecar/wire/postgres/sql/facts.ts';
 import type { Refusal, RefusalCode } from './analyse.ts';
 import type { CatalogType, Relation } from './catalog.ts';
 import { FIRST_USER_OID } from './catalog-queries.ts';
 import { candidateFunctions, candidateOperators, isTemporary, type Resolver, resolveRelation, resolveType } from './resolve.ts';
+import { vetCatalogColumns } from './vet-catalogs.ts';
 import { isSequenceFunction, isTrustedCode, isVettedCatalogRelation, isVettedFunction } from './vet-lists.ts';
 import type { MaskedCatalog } from './world.ts';
 
@@ -96,14 +97,17 @@ function isVettedType(world: MaskedCatalog, type: CatalogType): boolean {
 }
 
 function vetRelations(world: MaskedCatalog, at: Resolver, facts: StatementFacts, depth: number): Refusal | null {
+  const read: { readonly relation: Relation; readonly node: Fields }[] = [];
   for (const fact of facts.relations) {
     const relation = resolveRelation(at, fact);
     if (relation === null) return refusal('NotResolved', `relation ${written(fact)} is not in the catalog`);
+    read.push({ relation, node: fact.node });
     const writes = fact.role !== 'From' && fact.role !== 'Read' && fact.role !== 'CopyTo';
     const found = vetRelation(world, relation, writes, depth);
     if (found !== null) return found;
   }
-  return null;
+  const values = vetCatalogColumns(facts, read);
+  return values === null ? null : refusal('NotSupported', values);
 }
 
 function vetRelation(world: MaskedCatalog, relation: Relation, writes: boolean, depth: number): Refusal | null {

@@ -1,6 +1,7 @@
 import { maskError } from '../../mask/postgres/errors.ts';
 import { cellsOf, disagreement } from '../../mask/postgres/result-plan.ts';
 import { createRowFilter } from '../../mask/postgres/rows.ts';
+import { isNeverShown } from '../../mask/postgres/rows-types.ts';
 import { decodeCommandComplete } from '../../wire/postgres/messages/command_complete.ts';
 import { decodeDataRow } from '../../wire/postgres/messages/data_row.ts';
 import { decodeErrorFields, encodeErrorResponse, encodeNoticeResponse } from '../../wire/postgres/messages/error_notice.ts';
@@ -222,10 +223,11 @@ export class Backend implements FrameSink {
       return false;
     }
     run.described = true;
-    if (detectors === null && !run.keepsRows && plan === null) return true;
+    const neverShown = session.mask?.active !== false && fields.some((field) => isNeverShown(field.dataType));
+    if (detectors === null && !run.keepsRows && plan === null && !neverShown) return true;
     const formats = formatsOf();
     const cells = cellsOf(plan, fields, formats, session.pseudonyms);
-    run.filter = detectors === null && plan === null ? null : createRowFilter(fields, formats, detectors, cells);
+    run.filter = detectors === null && plan === null && !neverShown ? null : createRowFilter(fields, formats, detectors, cells);
     run.describe(fields, formats);
     return true;
   }
