@@ -130,6 +130,18 @@ describe('no slot is given', () => {
     assert.equal((await only(operator.slots(newPeer(), { objects: [asked(segment(), randomUUID())] })))?.refusal, '');
   });
 
+  it('to a pod that begins one recorder after the other: each would leave an object for ever', async () => {
+    const bucket = await world.bucket();
+    const operator = await world.operator(bucket);
+    const peer = newPeer();
+    const begin = async () => (await only(operator.slots(peer, { objects: [asked(segment(), randomUUID())] })))?.refusal ?? '';
+    const answers: string[] = [];
+    for (let i = 0; i < 62; i++) answers.push(await begin());
+    assert.deepEqual(new Set(answers.slice(0, 60)), new Set(['']));
+    assert.match(answers[61] ?? '', /^RateLimited: more than 60 recorders/);
+    assert.equal((await keysOf(bucket)).filter((key) => key.startsWith('heads/')).length, 60);
+  });
+
   it('in a bucket without versions, or without the lock that is wanted, or that is not there', async () => {
     const plain = await world.bucket({ versions: false });
     const unlocked = await world.bucket({ lockDays: 1 });

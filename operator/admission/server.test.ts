@@ -219,3 +219,23 @@ test('a pair that does not fit together is left aside', async () => {
   assert.equal(certificates.current.chain, before);
   assert.equal((await post(server, '/guard', good)).allowed, true);
 });
+
+test('one address has so many connections and requests, and what is beyond is not read', async () => {
+  const limits = { connections: 10, perAddress: 3, rate: { perSecond: 0.001, burst: 4 } };
+  const routes = Object.fromEntries(WEBHOOK_PATHS.map((path): [string, Handler] => [path, () => ALLOWED])) as Record<WebhookPath, Handler>;
+  const server = await serveAdmission({ host: '127.0.0.1', port: 0, certificates, routes, log, limits });
+  after(() => server.close(100));
+  const knocking = Array.from({ length: 6 }, () =>
+    connect(server.port, '127.0.0.1')
+      .on('error', () => {})
+      .resume(),
+  );
+  await sleep(200);
+  assert.equal(knocking.filter(({ destroyed, readableEnded }) => !destroyed && !readableEnded).length, 3);
+  for (const socket of knocking) socket.destroy();
+  await sleep(100);
+  const review = JSON.stringify(reviewFor(requestFor({})));
+  const answers: number[] = [];
+  for (let i = 0; i < 6; i++) answers.push((await post(server, '/validate', review)).status);
+  assert.deepEqual(answers, [200, 200, 200, 200, 429, 429]);
+});

@@ -1,8 +1,9 @@
 /** The HTTPS server that the API server calls. Whatever goes wrong here is a refusal. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
+import { createRateLimiter, type RateLimit } from '../distribute/rate.ts';
 import { type AdmissionAnswer, type AdmissionRequest, type Handler, parseReview, refusal, reviewOf } from './review.ts';
 import type { ServingCertificates } from './serving.ts';
 import type { WebhookPath } from './webhooks.ts';
@@ -25,6 +26,15 @@ export interface AdmissionServerOptions {
   /** Less than the webhooks' own timeout, so that the answer says why. */
   readonly handlerTimeoutMs?: number;
   readonly handshakeTimeoutMs?: number;
+  readonly limits?: AdmissionLimits;
+}
+
+/** Nobody who calls shows who they are, for API servers have no certificate that could be asked for: one address at least can't keep the others out. */
+export interface AdmissionLimits {
+  readonly connections: number;
+  readonly perAddress: number;
+  /** Requests of one address. */
+  readonly rate: RateLimit;
 }
 
 export interface AdmissionServer {
@@ -44,9 +54,12 @@ const HANDSHAKE_TIMEOUT_MS = 5000;
 const KEEP_ALIVE_MS = 100_000;
 const TELL_EVERY_MS = 10_000;
 
+const LIMITS: AdmissionLimits = { connections: 512, perAddress: 192, rate: { perSecond: 200, burst: 2000 } };
+
 /** Rejects where the port can't be had. */
 export async function serveAdmission(options: AdmissionServerOptions): Promise<AdmissionServer> {
-  const { certificates } = options;
+  const { certificates, limits = LIMITS } = options;
+  const limiter = createRateLimiter(limits.rate, () => performance.now());
   let leaving = false;
   const server = createServer(
     {
@@ -58,11 +71,25 @@ export async function serveAdmission(options: AdmissionServerOptions): Promise<A
     },
     (request, response) => {
       if (leaving) response.setHeader('connection', 'close');
+      // Before the body is read.
+      if (!limiter.take(request.socket.remoteAddress ?? '')) return end(response, 429);
       void answer(options, request, response);
     },
   );
   server.keepAliveTimeout = KEEP_ALIVE_MS;
-  server.maxConnections = 512;
+  server.maxConnections = limits.connections;
+  const byAddress = new Map<string, number>();
+  server.on('connection', (socket: Socket) => {
+    const address = socket.remoteAddress ?? '';
+    const others = byAddress.get(address) ?? 0;
+    if (others >= limits.perAddress) return void socket.destroy();
+    byAddress.set(address, others + 1);
+    socket.once('close', () => {
+      const left = (byAddress.get(address) ?? 1) - 1;
+      if (left > 0) byAddress.set(address, left);
+      else byAddress.delete(address);
+    });
+  });
   let failures = 0;
   let toldAt = Number.NEGATIVE_INFINITY;
   // Connections that are open go on; a handshake from now on gets the new certificate.

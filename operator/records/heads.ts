@@ -3,10 +3,12 @@ import { HEAD_DOMAIN, type HeadStatement, headFile, isHash, isUuid, NO_HASH } fr
 import { parseHead } from '#crds/record/parse.ts';
 import type { Refusal } from './allow.ts';
 import type { Bucket } from './bucket.ts';
+import { RateLimits } from './rate.ts';
 import type { RecordingAuthority, RecordsPeer } from './records.ts';
 
 /** Recorders whose pod and latest head are kept in memory. Beyond, the bucket is asked again. */
 const MAX_KNOWN = 20_000;
+const RECORDERS = { perMinute: 2, burst: 60 };
 const MAX_ENTRIES = 999_999_999_999n;
 
 export type Signed = { readonly type: 'signed'; readonly statement: Uint8Array } | { readonly type: 'refused'; readonly refusal: Refusal };
@@ -27,18 +29,22 @@ export class Heads {
   readonly #authority: () => RecordingAuthority;
   readonly #clock: () => number;
   readonly #known = new Map<string, Known>();
+  /** Recorders that a pod may begin: each is an object that stays. A sidecar has one for each start. */
+  readonly #begun: RateLimits;
 
   constructor(bucket: Bucket, cluster: string, authority: () => RecordingAuthority, clock: () => number) {
     this.#bucket = bucket;
     this.#cluster = cluster;
     this.#authority = authority;
     this.#clock = clock;
+    this.#begun = new RateLimits(RECORDERS.perMinute, RECORDERS.burst, clock);
   }
 
-  /** True where the recorder is of the caller's pod. The first pod that asks has it. Rejects where the bucket does. */
-  async owns(peer: RecordsPeer, recorder: string): Promise<boolean> {
+  /** True where the recorder is of the caller's pod. The first pod that asks has it; `limited` where it began too many. Rejects where the bucket does. */
+  async owns(peer: RecordsPeer, recorder: string): Promise<boolean | 'limited'> {
     const known = this.#known.get(recorder);
     if (known !== undefined) return known.podUid === peer.podUid;
+    if (!this.#begun.take(peer.podUid, 1)) return 'limited';
     const path = headFile(recorder, 0);
     const claim = this.#statement(peer, recorder, 0, NO_HASH);
     const podUid = (await this.#bucket.putOnce(path, claim)) ? peer.podUid : podOf(await this.#bucket.read(path));
@@ -51,7 +57,8 @@ export class Heads {
   async sign(peer: RecordsPeer, recorder: string, entriesBig: bigint, head: string): Promise<Signed> {
     if (!isUuid(recorder) || entriesBig < 1n || entriesBig > MAX_ENTRIES || !isHash(head))
       return refused({ code: 'HeadInvalid', message: 'not the head of a ledger' });
-    if (!(await this.owns(peer, recorder))) return refused({ code: 'RecorderForeign', message: 'the recorder is of another pod' });
+    const owned = await this.owns(peer, recorder);
+    if (owned !== true) return refused(notOwned(owned));
     const entries = Number(entriesBig);
     const known = this.#known.get(recorder);
     if (known !== undefined && known.entries > entries) return goesBack(known.entries);
@@ -97,6 +104,12 @@ export class Heads {
     const [oldest] = this.#known.keys();
     if (this.#known.size > MAX_KNOWN && oldest !== undefined) this.#known.delete(oldest);
   }
+}
+
+export function notOwned(owned: false | 'limited'): Refusal {
+  return owned === 'limited'
+    ? { code: 'RateLimited', message: `more than ${RECORDERS.burst} recorders of one pod` }
+    : { code: 'RecorderForeign', message: 'the recorder is of another pod' };
 }
 
 function podOf(stored: Uint8Array | null): string | null {

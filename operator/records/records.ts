@@ -1,6 +1,6 @@
 import { type AskedObject, type Refusal, type RefusalCode, refusalOf } from './allow.ts';
 import { Bucket, problemOf, type Slot } from './bucket.ts';
-import { Heads } from './heads.ts';
+import { Heads, notOwned } from './heads.ts';
 import { RateLimits } from './rate.ts';
 import { type BucketCheck, checkBucket } from './self-check.ts';
 import type { BucketSettings } from './settings.ts';
@@ -195,7 +195,8 @@ class OperatorRecords implements Records {
     try {
       const refusal = refusalOf(object, { cluster: this.#options.cluster, namespaces: this.#options.namespaces(peer) });
       if (refusal !== null) return refusal;
-      if (!(await this.#heads.owns(peer, object.recorder))) return { code: 'RecorderForeign', message: 'the recorder is of another pod' };
+      const owned = await this.#heads.owns(peer, object.recorder);
+      if (owned !== true) return notOwned(owned);
       const stored = object.mayBeStored ? await this.#bucket.storedAs(object.path) : null;
       if (stored === null) return await this.#bucket.slot(object.path, object.sha256, Number(object.sizeBytes));
       const isSame = stored.sha256 === Buffer.from(object.sha256).toString('base64') && BigInt(stored.sizeBytes) === object.sizeBytes;
