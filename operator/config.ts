@@ -15,7 +15,9 @@ const OPTIONS = {
   'bucket-endpoint': { type: 'string' },
   'bucket-region': { type: 'string' },
   'bucket-credentials': { type: 'string' },
+  'bucket-ca': { type: 'string' },
   'object-lock-days': { type: 'string' },
+  'object-lock-mode': { type: 'string' },
   'webhook-certificate': { type: 'string' },
   'webhook-port': { type: 'string' },
   'cluster-dns': { type: 'string', multiple: true },
@@ -31,6 +33,7 @@ const OPTIONS = {
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 
 const PULL_POLICIES = ['Always', 'IfNotPresent', 'Never'] as const;
+const LOCK_MODES = ['COMPLIANCE', 'GOVERNANCE'] as const;
 const EGRESS = ['Deny', 'Audit', 'Allow'] as const;
 
 export interface BucketConfig {
@@ -39,10 +42,13 @@ export interface BucketConfig {
   /** Null means AWS's own. */
   readonly endpoint: string | null;
   readonly region: string;
-  /** Folder with the files access-key-id and secret-access-key. */
-  readonly credentials: string;
+  /** Folder with the files access-key-id and secret-access-key; null where AWS's SDK finds some: a role of the pod's. */
+  readonly credentials: string | null;
+  /** File with the PEM of the authority of the endpoint's certificate, in place of the public ones. */
+  readonly ca: string | null;
   /** How long Object Lock keeps a recording; 0: not at all. */
   readonly objectLockDays: number;
+  readonly objectLockMode: (typeof LOCK_MODES)[number];
 }
 
 export interface Config {
@@ -114,7 +120,7 @@ export function readConfig(args: readonly string[], env: Readonly<Record<string,
 }
 
 function bucketOf(values: ReturnType<typeof parsed>): BucketConfig | null {
-  const { 'bucket-url': url, 'bucket-credentials': credentials, 'object-lock-days': days = '0' } = values;
+  const { 'bucket-url': url, 'bucket-credentials': credentials, 'object-lock-days': days = '0', 'object-lock-mode': mode } = values;
   if (url === undefined) return null;
   if (!/^s3:\/\/[^/]+/.test(url)) fail(`--bucket-url: must be s3://BUCKET/PREFIX, not '${url}'`);
   if (!/^\d{1,5}$/.test(days)) fail(`--object-lock-days: must be a number of days, not '${days}'`);
@@ -122,8 +128,10 @@ function bucketOf(values: ReturnType<typeof parsed>): BucketConfig | null {
     url,
     endpoint: values['bucket-endpoint'] ?? null,
     region: values['bucket-region'] ?? 'us-east-1',
-    credentials: credentials ?? fail('--bucket-credentials is needed with --bucket-url'),
+    credentials: credentials ?? null,
+    ca: values['bucket-ca'] ?? null,
     objectLockDays: Number(days),
+    objectLockMode: oneOf('--object-lock-mode', mode ?? 'COMPLIANCE', LOCK_MODES),
   };
 }
 

@@ -138,9 +138,14 @@ async function recordsOf(
     clock: Date.now,
     onError: (error) => log.error({}, `a new key for the heads of ledgers could not be made: ${messageOf(error)}`),
   });
-  const { url, endpoint, region, credentials: credentialsDir, objectLockDays } = bucket;
+  const { url, endpoint, region, credentials, ca, objectLockDays, objectLockMode } = bucket;
   const records = openRecords({
-    bucket: { url, region, credentialsDir, objectLockDays, objectLockMode: 'COMPLIANCE', ...(endpoint === null ? {} : { endpoint }) },
+    bucket: {
+      ...{ url, region, objectLockDays, objectLockMode },
+      ...(endpoint === null ? {} : { endpoint }),
+      ...(credentials === null ? {} : { credentialsDir: credentials }),
+      ...(ca === null ? {} : { caFile: ca }),
+    },
     cluster,
     namespaces: ({ namespace, serviceAccount }) => index.snapshots.namespacesOf({ namespace, serviceAccount }),
     authority: () => countersigner.current(),

@@ -145,6 +145,8 @@ describe('values that are refused, with a message that names them', () => {
     ['image.pullPolicy=Sometimes', /pullPolicy/],
     ['bucket.url=http://x', /url/],
     ['bucket.url=s3://recordings', /bucket\.url needs bucket\.existingSecret/],
+    ['bucket.url=s3://recordings,bucket.existingSecret=x,bucket.workloadIdentity=true', /only one of the two/],
+    ['bucket.objectLockMode=NONE', /objectLockMode/],
     ['bucket.objectLockDays=3', /bucket\.objectLockDays needs bucket\.url/],
     ['image.operator.digest=sha256:12', /digest/],
     ['secretAccess.namespaces={a,a}', /namespaces/],

@@ -55,6 +55,21 @@ describe('a slot', () => {
     });
   }
 
+  it('is had with the credentials that the SDK finds, and locks in the mode that was asked for', async () => {
+    const bucket = await world.bucket({ lock: true, lockDays: 1 });
+    const { credentialsDir: _, ...settings } = bucket.settings;
+    const operator = await world.operator({ ...bucket, settings: { ...settings, objectLockMode: 'GOVERNANCE' } });
+    assert.deepEqual(operator.bucket, { ready: true });
+    const path = segment();
+    const slot = await only(operator.slots(newPeer(), { objects: [asked(path, randomUUID())] }));
+    assert.equal(slot?.headers['x-amz-object-lock-mode'], 'GOVERNANCE');
+    assert.equal((await put(slot)).status, 200);
+    const Key = `prod/${path}`;
+    const { VersionId } = await firstVersion(bucket, path);
+    const remove = new DeleteObjectCommand({ Bucket: bucket.name, Key, VersionId });
+    await assert.rejects(world.client.send(remove), { name: 'AccessDenied' });
+  });
+
   it('is good for two minutes', async () => {
     const bucket = await world.bucket();
     const past = await world.operator(bucket, { clock: () => Date.now() - 125_000 });

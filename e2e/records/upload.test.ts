@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
+import { type AddressInfo, connect } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { createServer } from 'node:tls';
 import { DeleteObjectCommand, GetObjectCommand, ListObjectVersionsCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { openBucket } from '#cli/sessions/bucket.ts';
 import { eventsOf } from '#cli/sessions/events.ts';
 import { replaySession } from '#cli/sessions/replay.ts';
 import { errorsOf, run } from '#cli/sessions/testing.ts';
 import { signal } from '#e2e/cluster/processes.ts';
+import { ownCertificate } from '#sidecar/listener/certificate.ts';
 import { RecordingError } from '#sidecar/record/error.ts';
 import { permitFor, START, session, sql } from '#sidecar/record/testing.ts';
 import { copyOfState, keysOf, newPeer, of, type Sidecar, startSidecar, startWorld, until, verifyBucket, type World } from './testing.ts';
@@ -102,6 +105,46 @@ describe('the recordings of a pod', () => {
     assert.ok(Date.now() - started < 5000);
     assert.ok(isTold());
     assert.deepEqual(filesOf(dir), ['ledger.jsonl', 'segment-000001.jsonl.zst']);
+  });
+
+  it('come to a bucket whose certificate is of an authority that only the operator was told of; without it neither talks to it', async () => {
+    const folder = world.temporary();
+    const certificate = await ownCertificate(folder, [], new Date());
+    const front = createServer({ cert: certificate.certificate, key: certificate.key }, (client) => {
+      const { hostname, port } = new URL(world.s3.endpoint);
+      const back = connect(Number(port), hostname);
+      for (const socket of [client, back]) socket.on('error', () => {}).on('close', () => (socket === client ? back : client).destroy());
+      client.pipe(back).pipe(client);
+    });
+    await new Promise<void>((resolve) => front.listen(0, '127.0.0.1', resolve));
+    try {
+      const bucket = await world.bucket();
+      const endpoint = `https://127.0.0.1:${(front.address() as AddressInfo).port}`;
+      const settings = { ...bucket.settings, endpoint };
+      const untold = await world.operator({ ...bucket, settings });
+      assert.deepEqual(untold.bucket.ready ? 'ready' : untold.bucket.reason, 'Unreachable');
+      const operator = await world.operator({ ...bucket, settings: { ...settings, caFile: certificate.caFile } });
+      assert.deepEqual(operator.bucket, { ready: true });
+      const peer = newPeer();
+      const sidecar = await startSidecar(world.authority, { dir: world.temporary(), peer, ...of(operator, peer) });
+      await (await session(sidecar.recordings, 2)).end('client');
+      assert.equal(await ended(sidecar), true);
+      assert.deepEqual((await verifyBucket(world, bucket)).findings, []);
+
+      // A sidecar that is not told has nothing of it: it does not trust what merely answers.
+      const other = newPeer();
+      const silent = {
+        slots: async (request: Parameters<typeof operator.slots>[1]) => ({ slots: (await operator.slots(other, request)).slots }),
+      };
+      const wary = await startSidecar(world.authority, { dir: world.temporary(), peer: other, ...of(operator, other), ...silent });
+      await (await session(wary.recordings, 2)).end('client');
+      await until('its refusal', () => wary.uploader.stats().failures > 0);
+      assert.equal(wary.uploader.stats().storedObjects, 0);
+      await wary.recordings.close();
+      await wary.uploader.close();
+    } finally {
+      front.close();
+    }
   });
 
   it('wait, and are not given up, where the operator does not know their namespace for a while', async () => {

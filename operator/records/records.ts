@@ -3,7 +3,7 @@ import { Bucket, problemOf, type Slot } from './bucket.ts';
 import { Heads, notOwned } from './heads.ts';
 import { RateLimits } from './rate.ts';
 import { type BucketCheck, checkBucket } from './self-check.ts';
-import type { BucketSettings } from './settings.ts';
+import { authorityOf, type BucketSettings } from './settings.ts';
 
 /** The caller, as its certificate names it. */
 export interface RecordsPeer {
@@ -58,8 +58,14 @@ export interface SlotAnswer {
   readonly stored: boolean;
 }
 
+export interface SlotsAnswer {
+  readonly slots: SlotAnswer[];
+  /** PEM of the authority of the bucket's certificate; empty where it is a public one. */
+  readonly caBundle: string;
+}
+
 export interface Records {
-  slots(peer: RecordsPeer, request: { readonly objects: readonly AskedObject[] }): Promise<{ readonly slots: SlotAnswer[] }>;
+  slots(peer: RecordsPeer, request: { readonly objects: readonly AskedObject[] }): Promise<SlotsAnswer>;
   /** Rejects with RecordsError where the head is not signed. */
   countersign(
     peer: RecordsPeer,
@@ -103,6 +109,7 @@ class OperatorRecords implements Records {
   bucket: BucketCheck = { ready: false, reason: 'NotChecked', message: 'the bucket was not checked yet' };
   readonly #options: RecordsOptions;
   readonly #bucket: Bucket;
+  readonly #caBundle: string;
   readonly #heads: Heads;
   readonly #slotRate: RateLimits;
   readonly #byteRate: RateLimits;
@@ -114,6 +121,7 @@ class OperatorRecords implements Records {
     const clock = options.clock ?? Date.now;
     this.#options = options;
     this.#bucket = new Bucket(options.bucket, clock);
+    this.#caBundle = authorityOf(options.bucket);
     this.#heads = new Heads(this.#bucket, options.cluster, options.authority, clock);
     this.#slotRate = new RateLimits(SLOTS.perMinute, SLOTS.burst, clock);
     this.#byteRate = new RateLimits(MEBIBYTES.perMinute, MEBIBYTES.burst, clock);
@@ -121,12 +129,12 @@ class OperatorRecords implements Records {
     void this.check();
   }
 
-  async slots(peer: RecordsPeer, { objects }: { readonly objects: readonly AskedObject[] }): Promise<{ readonly slots: SlotAnswer[] }> {
+  async slots(peer: RecordsPeer, { objects }: { readonly objects: readonly AskedObject[] }): Promise<SlotsAnswer> {
     const early = this.#refusesAll(peer, objects);
     if (early !== null) {
       // Once for all of them, however many it asked for.
       this.#refuse(peer, early, { objects: objects.length });
-      return { slots: objects.slice(0, MAX_OBJECTS).map(({ path }) => answerOf(path, early)) };
+      return { slots: objects.slice(0, MAX_OBJECTS).map(({ path }) => answerOf(path, early)), caBundle: this.#caBundle };
     }
     const answers = objects.map((object) => this.#slotFor(peer, object));
     const slots: SlotAnswer[] = [];
@@ -138,7 +146,7 @@ class OperatorRecords implements Records {
     }
     const given = slots.filter((slot) => slot.url !== '').length;
     if (given > 0) this.#options.observe?.slotsGiven?.(given);
-    return { slots };
+    return { slots, caBundle: this.#caBundle };
   }
 
   async countersign(

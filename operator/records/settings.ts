@@ -23,6 +23,11 @@ export interface BucketSettings {
 /** `COMPLIANCE`: nobody shortens it. `GOVERNANCE`: who has a right of its own may. */
 export type ObjectLockMode = 'COMPLIANCE' | 'GOVERNANCE';
 
+/** What verifies the endpoint, to be handed on; empty where the public authorities do. Throws where it can't be read. */
+export function authorityOf({ caFile }: Pick<BucketSettings, 'caFile'>): string {
+  return caFile === undefined ? '' : readFileSync(caFile, 'utf8');
+}
+
 export interface Place {
   readonly client: S3Client;
   readonly bucket: string;
@@ -39,6 +44,7 @@ const REQUEST_MS = 10_000;
 export function openPlace(settings: BucketSettings): Place {
   const { bucket, prefix } = parseBucketUrl(settings.url);
   const { endpoint, credentialsDir, caFile } = settings;
+  const ca = authorityOf(settings);
   const client = new S3Client({
     region: settings.region ?? DEFAULT_REGION,
     ...(endpoint === undefined ? {} : { endpoint, forcePathStyle: true }),
@@ -50,7 +56,7 @@ export function openPlace(settings: BucketSettings): Place {
       connectionTimeout: CONNECT_MS,
       requestTimeout: REQUEST_MS,
       throwOnRequestTimeout: true,
-      ...(caFile === undefined ? {} : { httpsAgent: new Agent({ keepAlive: true, ca: readFileSync(caFile) }) }),
+      ...(caFile === undefined ? {} : { httpsAgent: new Agent({ keepAlive: true, ca }) }),
     },
   });
   return { client, bucket, prefix };

@@ -117,13 +117,17 @@ test('flags: defaults, the downward API, and what is refused', () => {
   );
   assert.equal(readConfig(['--namespace', 'x'], { POD_NAMESPACE: 'ops' }).namespace, 'x');
   const bucket = readConfig(['--bucket-url=s3://records/prod', '--bucket-credentials=/c', '--object-lock-days=30'], {}).bucket;
-  assert.deepEqual(bucket, { url: 's3://records/prod', endpoint: null, region: 'us-east-1', credentials: '/c', objectLockDays: 30 });
+  const url = 's3://records/prod';
+  const lock = { objectLockDays: 30, objectLockMode: 'COMPLIANCE' };
+  assert.deepEqual(bucket, { url, endpoint: null, region: 'us-east-1', credentials: '/c', ca: null, ...lock });
+  const other = readConfig(['--bucket-url', url, '--bucket-ca=/ca', '--object-lock-mode=GOVERNANCE'], {}).bucket;
+  assert.deepEqual([other?.credentials, other?.ca, other?.objectLockMode], [null, '/ca', 'GOVERNANCE']);
   assert.deepEqual([config.snapshotTtlSeconds, readConfig(['--snapshot-ttl-seconds=10'], {}).snapshotTtlSeconds], [3600, 10]);
   for (const args of [
     ['--egress', 'Some'],
     ['--snapshot-ttl-seconds', '9'],
     ['--snapshot-ttl-seconds', '86401'],
-    ['--bucket-url', 's3://x'],
+    ['--bucket-url', 's3://x', '--object-lock-mode', 'NONE'],
     ['--bucket-url', 'x', '--bucket-credentials', 'c'],
   ])
     assert.throws(() => readConfig(args, {}), ConfigError, args.join(' '));

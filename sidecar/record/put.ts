@@ -18,11 +18,21 @@ const MAX_ANSWER_BYTES = 16 * 1024;
 
 /** Stores one object. A redirect is an answer like any other: it is never followed, so that the bytes go where the operator said. */
 export class Putter {
-  readonly #agent: Agent;
+  #agent: Agent;
+  #ca: string | undefined;
 
   /** `ca`: PEM, in place of the public authorities. */
   constructor(ca: string | undefined) {
-    this.#agent = new Agent({ keepAlive: true, ...(ca === undefined ? {} : { ca }) });
+    this.#ca = ca;
+    this.#agent = agentOf(ca);
+  }
+
+  /** From the next PUT on; connections of before are not used again. */
+  trust(ca: string): void {
+    if (ca === '' || ca === this.#ca) return;
+    this.#ca = ca;
+    this.#agent.destroy();
+    this.#agent = agentOf(ca);
   }
 
   put({ url, headers, body, signal }: Put): Promise<PutResult> {
@@ -52,6 +62,10 @@ export class Putter {
   close(): void {
     this.#agent.destroy();
   }
+}
+
+function agentOf(ca: string | undefined): Agent {
+  return new Agent({ keepAlive: true, ...(ca === undefined ? {} : { ca }) });
 }
 
 function s3Code(xml: string): string {

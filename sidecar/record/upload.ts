@@ -33,11 +33,11 @@ export interface UploaderOptions {
   readonly dir: string;
   /** UUID of this process's recorder. */
   readonly recorder: string;
-  readonly slots: (request: { objects: SlotRequest[] }) => Promise<{ readonly slots: readonly SlotReply[] }>;
+  readonly slots: (request: { objects: SlotRequest[] }) => Promise<{ readonly slots: readonly SlotReply[]; readonly caBundle?: string }>;
   readonly countersign: (request: { recorder: string; entries: bigint; head: string }) => Promise<unknown>;
   readonly log: Log;
   readonly clock: () => number;
-  /** PEM of the authority of the bucket's certificate. */
+  /** PEM of the authority of the bucket's certificate, until the operator says which it is. */
   readonly ca?: string;
   readonly limits?: Partial<UploadLimits>;
 }
@@ -237,7 +237,7 @@ class FolderUploader implements Uploader {
       recorder: one.recorder,
       mayBeStored: one.mayBeStored,
     }));
-    const { slots } = await this.#options.slots({ objects: asked });
+    const slots = await this.#slots(asked);
     let moved = false;
     const queue = due.entries();
     const work = async () => {
@@ -251,6 +251,12 @@ class FolderUploader implements Uploader {
     };
     await Promise.all(Array.from({ length: this.#limits.parallel }, work));
     return moved;
+  }
+
+  async #slots(objects: SlotRequest[]): Promise<readonly SlotReply[]> {
+    const { slots, caBundle = '' } = await this.#options.slots({ objects });
+    this.#putter.trust(caBundle);
+    return slots;
   }
 
   #putOff(segment: WaitingSegment, result: 'later' | 'stuck'): void {
@@ -268,7 +274,7 @@ class FolderUploader implements Uploader {
       if (chunk !== null) {
         const { path, bytes, sha256 } = chunk;
         const object = { path, sha256, sizeBytes: BigInt(bytes.length), recorder: ledger.recorder, mayBeStored: ledger.mayBeStored };
-        const { slots } = await this.#options.slots({ objects: [object] });
+        const slots = await this.#slots([object]);
         const result = await this.#store(slots[0], ledger, async () => bytes);
         if (result !== 'stored') return moved;
         await ledger.stored(nowMs);

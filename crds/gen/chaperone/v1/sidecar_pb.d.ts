@@ -398,6 +398,13 @@ export declare type RecordingSlotsResponse = Message<"chaperone.v1.RecordingSlot
    * @generated from field: repeated chaperone.v1.RecordingSlot slots = 1;
    */
   slots: RecordingSlot[];
+
+  /**
+   * PEM of the authority that the bucket's certificate is of; empty where it is a public one.
+   *
+   * @generated from field: string ca_bundle = 2;
+   */
+  caBundle: string;
 };
 
 /**
