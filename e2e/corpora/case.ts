@@ -17,6 +17,8 @@ export type MaskingOptions = CorpusOptions &
     assurance: 'A' | 'B';
     /** Written into the MaskingRule of the reference policy. */
     predicates: 'Strict' | 'SourceMasked' | 'Permissive';
+    /** Of every masked column of the reference policy. With a key, twins differ by design. */
+    strategy: 'Redact' | 'Token' | 'FormatPreserving';
     /** Attacks the server itself, where every masking case leaks: whether the cases and this program see a leak. */
     withoutSidecar: boolean;
   }>;

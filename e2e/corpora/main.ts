@@ -2,12 +2,15 @@
  * `npm run corpus`: statements that must not leak, must not change, must be blocked, and bytes of the protocol, against real servers.
  * `-- --cases DIR` takes the files of the corpora's names from another folder, `--only REGEX` the cases whose id matches, `--set NAME` one set;
  * `--twin` compares two databases that differ only in their secrets as well, `--assurance A` takes from the role what it must not read.
+ * `--strategy Token` or `FormatPreserving` masks the columns so, in place of Redact.
  * `--without-sidecar` attacks the server itself: every masking case has to leak there.
  */
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { CaseResult, MaskingOptions } from './case.ts';
 import { runControls, runMasking } from './masking.ts';
+
+const STRATEGIES = ['Redact', 'Token', 'FormatPreserving'] as const;
 
 /** How a set is run, and in which order. */
 const SETS: Readonly<Record<string, (options: MaskingOptions) => AsyncGenerator<CaseResult>>> = {
@@ -25,12 +28,15 @@ async function main(): Promise<number> {
       twin: { type: 'boolean', default: false },
       assurance: { type: 'string', default: 'B' },
       predicates: { type: 'string', default: 'sourceMasked' },
+      strategy: { type: 'string', default: 'Redact' },
       'without-sidecar': { type: 'boolean', default: false },
     },
   });
   const predicates = PREDICATES[values.predicates.toLowerCase() as keyof typeof PREDICATES];
   const { assurance, set } = values;
   if (assurance !== 'A' && assurance !== 'B') return wrong('--assurance is A or B');
+  const strategy = STRATEGIES.find((one) => one.toLowerCase() === values.strategy.toLowerCase());
+  if (strategy === undefined) return wrong(`--strategy is one of ${STRATEGIES.join(', ')}`);
   if (predicates === undefined) return wrong('--predicates is strict, sourceMasked or permissive');
   if (set !== undefined && !Object.hasOwn(SETS, set)) return wrong(`--set is one of ${Object.keys(SETS).join(', ')}`);
   const only = values.only === undefined ? null : new RegExp(values.only);
@@ -40,6 +46,7 @@ async function main(): Promise<number> {
     twin: values.twin,
     assurance,
     predicates,
+    strategy,
     withoutSidecar: values['without-sidecar'],
   };
   let passed = 0;

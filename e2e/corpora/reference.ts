@@ -1,4 +1,5 @@
 /** The sidecar under test: the reference policy at the head of pg-corpus-schema.sql, before one server. */
+import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,8 +16,10 @@ const COLUMNS = [
   'public.payments.card_number',
 ];
 
+type Policy = Pick<MaskingOptions, 'predicates' | 'strategy'>;
+
 /** Everything is allowed: what holds here holds by the masks alone. */
-function manifests(port: number, predicates: MaskingOptions['predicates']): string {
+function manifests(port: number, { predicates, strategy }: Policy): string {
   const users = Object.values(ACCOUNTS).map(({ user }) => `{name: ${user}, secretRef: {name: ${user}}}`);
   const secrets = Object.values(ACCOUNTS).map(
     ({ user, password }) => `
@@ -51,12 +54,18 @@ metadata: {name: reference, namespace: corpus}
 spec:
   targetRefs: [{name: db}]
   predicates: ${predicates}
-  columns: [${COLUMNS.map((column) => `{column: ${column}, strategy: {type: Redact}}`).join(', ')}]
+  columns: [${COLUMNS.map((column) => `{column: ${column}, strategy: {type: ${strategy}}}`).join(', ')}]
+  keySecretRef: {name: masking}
   detectors:
     - {name: ssn, type: SSN, strategy: {type: Redact}}
     - {name: card, type: Card, strategy: {type: Redact}}
     - {name: email, type: Email, strategy: {type: Redact}}
 ${secrets.join('\n')}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: masking, namespace: corpus}
+stringData: {key: "${randomBytes(32).toString('hex')}"}
 `;
 }
 
@@ -65,11 +74,11 @@ export interface Reference {
   stop(): Promise<void>;
 }
 
-export async function startReference(serverPort: number, predicates: MaskingOptions['predicates']): Promise<Reference> {
+export async function startReference(serverPort: number, policy: Policy): Promise<Reference> {
   const folder = await mkdtemp(join(tmpdir(), 'chaperone-corpus-'));
   try {
     await mkdir(join(folder, 'manifests'));
-    await writeFile(join(folder, 'manifests/all.yaml'), manifests(serverPort, predicates), { mode: 0o600 });
+    await writeFile(join(folder, 'manifests/all.yaml'), manifests(serverPort, policy), { mode: 0o600 });
     const read = loadFolder({ manifests: join(folder, 'manifests'), workload: WORKLOAD });
     if (!read.ok) throw new Error(read.problems.map(({ line, message }) => `line ${line}: ${message}`).join('\n'));
     const sidecar = await startSidecar({ state: join(folder, 'state'), workload: WORKLOAD, log: SILENT });

@@ -49,6 +49,7 @@ const placeholders = [
   'SELECT id, ssn FROM customers ORDER BY 2',
   'SELECT ssn FROM customers UNION ALL SELECT memo FROM orders',
   'SELECT max(ssn) FROM customers',
+  'SELECT ssn FROM customers ORDER BY count(*)',
   'SELECT ssn::text FROM customers',
   'SELECT (ssn) || $$$$ FROM customers',
   'SELECT c FROM customers c',

@@ -9,26 +9,13 @@
 import { asNode, type Fields, fields, isFields, list, names, numeric, text, unwrap } from '#sidecar/wire/postgres/sql/ast.ts';
 import type { StatementFacts } from '#sidecar/wire/postgres/sql/facts.ts';
 import { TOKEN, type Token } from '#sidecar/wire/postgres/sql/parse.ts';
-import type { Edit } from './analyse-shape.ts';
 import type { Column, Relation } from './catalog.ts';
 import { FIRST_USER_OID } from './catalog-queries.ts';
 import { candidateFunctions, type Resolver, resolveRelation } from './resolve.ts';
-import type { ResultPlan, TokenColumn } from './result-plan.ts';
-import { baseType, quoteIdentifier } from './rewrite-expression.ts';
+import { baseType } from './rewrite-expression.ts';
+import { HIDDEN, type Item, type Output, rewriteOf, type TokenRewrite } from './rewrite-tokens-text.ts';
 import { cellOf } from './token-types.ts';
 import type { MaskedCatalog } from './world.ts';
-
-/** No text that holds it is rewritten so: nothing of the client's may name a hidden column. */
-const HIDDEN = '_chaperone_';
-
-export interface TokenRewrite {
-  readonly plan: ResultPlan;
-  /** By RangeVar: columns that its sub-select shows in clear, under their hidden names. */
-  readonly hidden: ReadonlyMap<Fields, readonly Column[]>;
-  readonly edits: readonly Edit[];
-  /** The statement as it must parse once it is rewritten, but for its relations. */
-  readonly expected: Fields;
-}
 
 export interface TokenFindings {
   readonly rewrite: TokenRewrite | null;
@@ -39,10 +26,6 @@ export interface TokenFindings {
 }
 
 export const NO_TOKENS: TokenFindings = { rewrite: null, unfit: [], dependsOnIntegers: false };
-
-export function hiddenName(column: Column): string {
-  return `${HIDDEN}k${column.attnum}`;
-}
 
 /** `code` is the text's tokens without comments. */
 export function findTokens(world: MaskedCatalog, at: Resolver, sql: string, code: readonly Token[], facts: StatementFacts): TokenFindings {
@@ -55,9 +38,10 @@ export function findTokens(world: MaskedCatalog, at: Resolver, sql: string, code
   if (!items.some((item) => item.fit.size > 0)) return { ...NO_TOKENS, unfit };
   const targets = list(select.targetList).map((target) => asNode(target, 'ResTarget'));
   spoil(items, facts, targets);
-  const found = outputsOf(at, items, targets);
+  const sorts = list(select.sortClause);
+  const found = hasAggregate(at, sorts) ? null : outputsOf(at, items, targets);
   if (found === null) return { ...NO_TOKENS, unfit };
-  const sorted = removeSorted(found, list(select.sortClause));
+  const sorted = removeSorted(found, sorts);
   const rewrite = found.some((output) => output.token !== null) ? rewriteOf(found, facts, select, code) : null;
   return { rewrite, unfit, dependsOnIntegers: sorted };
 }
@@ -92,20 +76,6 @@ const NOT_PLAIN = [
 
 function isPlain(select: Fields): boolean {
   return text(select.op) === 'SETOP_NONE' && NOT_PLAIN.every((name) => select[name] === undefined);
-}
-
-/** One entry of the FROM clause. */
-interface Item {
-  readonly node: Fields | null;
-  readonly alias: string;
-  /** Null where its columns are not known. */
-  readonly relation: Relation | null;
-  /** Its columns can be written out, in order. */
-  readonly known: boolean;
-  /** Columns that may be given in clear, by name. */
-  readonly fit: Map<string, Omit<TokenColumn, 'index' | 'name'>>;
-  /** Of an unqualified name it can't be told whose it is. */
-  readonly merged: boolean;
 }
 
 function itemsOf(world: MaskedCatalog, at: Resolver, facts: StatementFacts, select: Fields): readonly Item[] {
@@ -173,16 +143,6 @@ function spoil(items: readonly Item[], facts: StatementFacts, targets: readonly 
   }
 }
 
-/** One output column, and the target of the text that it comes from. */
-interface Output {
-  readonly target: Fields;
-  readonly name: string;
-  /** The column that it is, where it is one as it is. */
-  readonly from: { readonly item: Item; readonly column: Column } | null;
-  /** Set where it may leave as a token. */
-  token: Omit<TokenColumn, 'index' | 'name'> | null;
-}
-
 /** The output columns in order; null where they can't be told. */
 function outputsOf(at: Resolver, items: readonly Item[], targets: readonly (Fields | null)[]): Output[] | null {
   const outputs: Output[] = [];
@@ -247,96 +207,4 @@ function removeSorted(outputs: Output[], sorts: readonly unknown[]): boolean {
     }
   }
   return byPosition;
-}
-
-function rewriteOf(outputs: readonly Output[], facts: StatementFacts, select: Fields, code: readonly Token[]): TokenRewrite | null {
-  const copy = copyForm(facts);
-  if (copy === 'unknown') return null;
-  const hidden = new Map<Item, Set<Column>>();
-  for (const { from, token } of outputs) {
-    if (token !== null && from !== null) hidden.set(from.item, (hidden.get(from.item) ?? new Set()).add(from.column));
-  }
-  const edits: Edit[] = [];
-  const targetList: Fields[] = [];
-  for (const target of new Set(outputs.map((output) => output.target))) {
-    const reference = asNode(target.val, 'ColumnRef');
-    const own = outputs.filter((output) => output.target === target);
-    const isStar = names(reference?.fields).at(-1) === '*';
-    // A star would show what is hidden.
-    const isWritten = isStar ? own.some(({ from }) => from !== null && hidden.has(from.item)) : own.some(({ token }) => token !== null);
-    if (!isWritten) {
-      targetList.push({ ResTarget: target });
-      continue;
-    }
-    const span = reference === null ? null : spanOf(code, reference);
-    if (span === null) return null;
-    edits.push({ ...span, text: own.map((output) => writtenOf(output, isStar || text(target.name) === '')).join(', ') });
-    targetList.push(...own.map((output) => ({ ResTarget: { ...(isStar ? {} : target), ...expectedOf(output) } })));
-  }
-  const tokens = outputs.flatMap(({ token, name }, index): TokenColumn[] => (token === null ? [] : [{ ...token, index, name }]));
-  return {
-    plan: { columns: outputs.length, tokens, copy },
-    hidden: new Map([...hidden].flatMap(([{ node }, columns]) => (node === null ? [] : [[node, [...columns]] as const]))),
-    edits,
-    expected: withTargets(facts, { ...select, targetList }),
-  };
-}
-
-function shownName({ from, token }: Output): string {
-  if (from === null) throw new TypeError('only a column is written out');
-  return token === null ? from.column.name : hiddenName(from.column);
-}
-
-function writtenOf(output: Output, needsName: boolean): string {
-  const reference = `${quoteIdentifier(output.from?.item.alias ?? '')}.${quoteIdentifier(shownName(output))}`;
-  return output.token !== null && needsName ? `${reference} AS ${quoteIdentifier(output.name)}` : reference;
-}
-
-function expectedOf(output: Output): Fields {
-  const parts = [output.from?.item.alias ?? '', shownName(output)];
-  const val = { ColumnRef: { fields: parts.map((sval) => ({ String: { sval } })) } };
-  return output.token === null ? { val } : { name: output.name, val };
-}
-
-/** From the first to the last part of the reference. */
-function spanOf(code: readonly Token[], reference: Fields): { readonly start: number; readonly end: number } | null {
-  const first = code.findIndex((token) => token.start === numeric(reference.location));
-  const last = first + 2 * (list(reference.fields).length - 1);
-  for (let index = first + 1; index <= last; index++) {
-    if (((index - first) % 2 === 1) !== (code[index]?.text === '.')) return null;
-  }
-  const [start, end] = [code[first]?.start, code[last]?.end];
-  return start === undefined || end === undefined ? null : { start, end };
-}
-
-function withTargets(facts: StatementFacts, select: Fields): Fields {
-  const { type, node } = facts;
-  return { [type]: type === 'SelectStmt' ? select : { ...node, query: { SelectStmt: select } } };
-}
-
-/** The form of COPY TO; null for what is no COPY. */
-function copyForm(facts: StatementFacts): ResultPlan['copy'] | 'unknown' {
-  if (facts.type !== 'CopyStmt') return null;
-  let csv = false;
-  let header = false;
-  for (const option of list(facts.node.options)) {
-    const element = asNode(option, 'DefElem');
-    const argument = element?.arg;
-    const value = text(asNode(argument, 'String')?.sval).toLowerCase();
-    switch (text(element?.defname)) {
-      case 'format':
-        csv = value === 'csv';
-        if (!csv && value !== 'text') return 'unknown';
-        break;
-      case 'header':
-        header = argument === undefined || ['true', 'on', '1'].includes(value) || fields(asNode(argument, 'Boolean')).boolval === true;
-        if (!header && !['false', 'off', '0'].includes(value)) return 'unknown';
-        break;
-      case 'force_quote':
-        break;
-      default:
-        return 'unknown';
-    }
-  }
-  return { csv, header };
 }

@@ -12,7 +12,8 @@ import type { Column, Relation } from './catalog.ts';
 import { type Resolver, resolveRelation } from './resolve.ts';
 import type { ResultPlan } from './result-plan.ts';
 import { maskExpression, quoteIdentifier } from './rewrite-expression.ts';
-import { findTokens, hiddenName, NO_TOKENS, type TokenFindings } from './rewrite-tokens.ts';
+import { findTokens, NO_TOKENS, type TokenFindings } from './rewrite-tokens.ts';
+import { hiddenName } from './rewrite-tokens-text.ts';
 import { QUALIFIED, sameButForReplaced } from './rewrite-verify.ts';
 import type { MaskedCatalog } from './world.ts';
 
