@@ -97,6 +97,8 @@ export interface SqlStatement {
   readonly missingWhere: boolean;
   /** Of all that it would run; `EXPLAIN` without ANALYZE runs nothing of what it explains. */
   readonly effects: readonly SqlEffect[];
+  /** The server's own count in its answer tells all rows that the statement changes: one INSERT, UPDATE, DELETE, MERGE or COPY FROM, and it is the outermost. */
+  readonly countsRows: boolean;
   /** Session housekeeping (BEGIN, COMMIT, DEALLOCATE, harmless SET and SHOW, FETCH of a judged cursor): covered as a connection is. */
   readonly housekeeping: boolean;
 }

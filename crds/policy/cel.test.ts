@@ -24,6 +24,7 @@ const statement: SqlStatement = {
   access: 'Write',
   missingWhere: true,
   effects: [{ kind: 'DeleteWithoutWhere', what: 'DELETE', function: null }],
+  countsRows: false,
   housekeeping: false,
 };
 const input: ConditionInput = {

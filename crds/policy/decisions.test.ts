@@ -100,7 +100,9 @@ function policyOf({ given = {}, problems = 0 }: Case): ResourcePolicy {
   return policy;
 }
 
-function readable({ decision, code, message, authors, gates, audit }: Verdict) {
+function readable({ decision, code, message, authors, gates, audit, guard }: Verdict) {
+  const rows = guard?.rows ?? null;
+  const everyRow = guard?.everyRow ?? null;
   return {
     decision,
     code,
@@ -108,6 +110,8 @@ function readable({ decision, code, message, authors, gates, audit }: Verdict) {
     authors: authors.map(short),
     gates: gates.map(({ name }) => name),
     audit: audit.map((one) => `${one.decision} ${one.code} ${one.authors.map(short).join(' ')}`),
+    ...(rows !== null && { maxRows: `${rows.max} ${short(rows.author)}` }),
+    ...(everyRow !== null && { notEveryRow: short(everyRow) }),
   };
 }
 

@@ -28,6 +28,8 @@ export interface ResourcePolicy {
   limits(principals: readonly Principal[]): SnapshotLimits;
   /** What is masked for these principals. */
   masking(principals: readonly Principal[]): MaskPolicy;
+  /** A policy for them has the rule set `readOnly`, at all times: the server is told that their sessions only read. */
+  readOnly(principals: readonly Principal[]): boolean;
   /** True where a rule names relations or functions, or asks for read or write, so that names must be resolved before they can be judged. */
   readonly namesMatter: boolean;
 }

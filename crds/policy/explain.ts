@@ -60,6 +60,8 @@ function describe(gap: Gap, subject: string): string {
       return `function ${nameText(gap.name)}`;
     case 'effect':
       return gap.effect === undefined ? subject : `${subject}, with the effect ${effectText(gap.effect)}`;
+    case 'rows':
+      return `${subject}, whose rows can not be counted before it counts`;
     case 'unnamed':
       return `${subject} that writes and names nothing that is listed`;
     case 'condition':

@@ -28,6 +28,7 @@ const statement: fc.Arbitrary<SqlStatement> = fc
     access: fc.constantFrom('Read' as const, 'Write' as const),
     missingWhere: fc.boolean(),
     effects: fc.array(effect, { maxLength: 3 }),
+    countsRows: fc.boolean(),
     housekeeping: fc.boolean(),
   })
   .map(({ inner, ...rest }) => ({ ...rest, kinds: [...new Set([rest.kind, ...inner])] }));

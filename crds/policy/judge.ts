@@ -8,7 +8,7 @@ import type { Principal } from './principal.ts';
 import { type CompiledPolicy, type CompiledRule, compilePolicy, theRule } from './rule.ts';
 import type { SnapshotLimits, SnapshotResource } from './snapshot.ts';
 import { meansAny } from './subject.ts';
-import type { AuditVerdict, Author, Decision, GateRef, ReasonCode, Verdict } from './verdict.ts';
+import type { AuditVerdict, Author, Decision, GateRef, ReasonCode, RowGuard, Verdict } from './verdict.ts';
 import { unitsOf, type Weighed, weigh } from './weigh.ts';
 
 /** The policies that mean one session's principals. */
@@ -16,6 +16,7 @@ interface View {
   readonly enforced: readonly CompiledPolicy[];
   readonly audited: readonly CompiledPolicy[];
   readonly limits: SnapshotLimits;
+  readonly readOnly: boolean;
   /**
    * Verdicts by the list of statements, where they depend on nothing else: no policy has a window and no rule a condition. Statements that
    * differ in literals alone share one list. Null where a verdict may depend on more.
@@ -47,6 +48,7 @@ export function compileResource(resource: SnapshotResource, problem: (message: s
       enforced,
       audited: meant.filter(({ mode }) => mode === 'Audit'),
       limits: strictestLimits(enforced),
+      readOnly: enforced.some(({ source }) => source.readOnly === true && source.windows.length === 0),
       verdicts: still ? new WeakMap() : null,
     };
     views.set(principals, view);
@@ -93,6 +95,7 @@ export function compileResource(resource: SnapshotResource, problem: (message: s
     resource,
     judge,
     limits: (principals) => viewOf(principals).limits,
+    readOnly: (principals) => viewOf(principals).readOnly,
     masking: compileMasking(resource.masking),
     namesMatter: policies.some((policy) => policy.rules.some((rule) => rule.namesMatter)),
   };
@@ -104,7 +107,7 @@ export function denyingResource(resource: SnapshotResource, code: ReasonCode, me
   const author: Author = { kind: 'ProtectedResource', namespace, name, generation, rule: 'requiredCapabilities' };
   const verdict = denial(code, message, [author], NOTHING);
   const masked: MaskPolicy = { active: true, column: () => ({ strategy: { type: 'Null' }, authors: [author] }), detectors: [], key: 'all' };
-  return { resource, judge: () => verdict, limits: () => ({}), masking: () => masked, namesMatter: false };
+  return { resource, judge: () => verdict, limits: () => ({}), readOnly: () => true, masking: () => masked, namesMatter: false };
 }
 
 /** Deny over RequireApproval over Allow; null where something is not covered. */
@@ -136,10 +139,33 @@ function verdictOf(weighed: Weighed, policies: readonly CompiledPolicy[], input:
   const { decision, code, rules } = opinion;
   const first = rules[0];
   if (first === undefined) throw new TypeError('an opinion without a rule');
-  if (code === 'AllowedByRule' && rules.length === 1 && audit.length === 0) return first.allows;
+  const guard = decision === 'Deny' ? null : guardOf(weighed);
+  if (code === 'AllowedByRule' && rules.length === 1 && audit.length === 0 && guard === null) return first.allows;
   const gates = decision === 'Hold' ? unionOfGates(rules) : NOTHING;
   const why = code === 'DeniedByRule' ? becauseOf(first, weighed) : '';
-  return { decision, code, message: `${messageOf(code, first, gates)}${why}`, authors: rules.map((rule) => rule.author), gates, audit };
+  return {
+    decision,
+    code,
+    message: `${messageOf(code, first, gates)}${why}`,
+    authors: rules.map((rule) => rule.author),
+    gates,
+    audit,
+    ...(guard !== null && { guard }),
+  };
+}
+
+/** Of the statements of one action the strictest: they are counted together. */
+function guardOf({ units, allowedBy, guarding }: Weighed): RowGuard | null {
+  let strictest: CompiledRule | undefined;
+  for (const [index, { statement }] of units.entries()) {
+    const rule = allowedBy[index];
+    if (rule?.maxAffectedRows === undefined || statement?.countsRows !== true) continue;
+    if (strictest?.maxAffectedRows === undefined || rule.maxAffectedRows < strictest.maxAffectedRows) strictest = rule;
+  }
+  const [everyRow] = guarding;
+  if (strictest?.maxAffectedRows === undefined && everyRow === undefined) return null;
+  const rows = strictest?.maxAffectedRows === undefined ? null : { max: strictest.maxAffectedRows, author: strictest.author };
+  return { rows, everyRow: everyRow?.author ?? null };
 }
 
 /** Which effect a rule with effects met. */

@@ -14,6 +14,7 @@ export const GAPS = [
   'relation',
   'function',
   'effect',
+  'rows',
   'unnamed',
   'condition',
 ] as const;

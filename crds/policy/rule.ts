@@ -21,6 +21,8 @@ export interface CompiledRule {
   gap(action: Action, statement: SqlStatement | null, kinds: number): Gap | null;
   /** Why the rule does not meet it. */
   miss(action: Action, statement: SqlStatement | null, kinds: number): Gap['at'] | null;
+  readonly maxAffectedRows: number | undefined;
+  readonly guardsEveryRow: boolean;
   /** The effect by which a rule that lists effects meets the statement. */
   because(statement: SqlStatement): SqlEffect | null;
   /** Null where the rule has no condition, so that nothing is to be asked. */
@@ -39,6 +41,7 @@ export interface CompiledPolicy {
 }
 
 const NO_CONDITION_ON_CONNECT: ConditionResult = { ok: true, value: false };
+const NOT_COUNTED: Gap = { at: 'rows' };
 const OTHER_PROTOCOL: Gap = { at: 'protocol' };
 
 export function compilePolicy(policy: SnapshotPolicy, gates: readonly SnapshotGate[], problem: (message: string) => void): CompiledPolicy {
@@ -80,7 +83,10 @@ function compileRule(
       rule.maxAffectedRows !== undefined ||
       condition?.namesMatter === true,
     holdsHousekeeping: sql?.namesKinds === true,
+    maxAffectedRows: rule.maxAffectedRows,
+    guardsEveryRow: rule.guardsEveryRow === true,
     gap(action, statement, kinds) {
+      if (rule.maxAffectedRows !== undefined && statement !== null && !countable(statement)) return NOT_COUNTED;
       if (sql !== undefined) return statement === null ? OTHER_PROTOCOL : sql.gap(statement, kinds);
       if (http === undefined) return null;
       const at = action.type === 'http' ? http(action) : 'protocol';
@@ -102,6 +108,12 @@ function compileRule(
       audit: Object.freeze([]),
     }),
   };
+}
+
+/** What changes no row, and what the server counts itself. Code that can't be seen may change rows that nobody counts. */
+function countable({ effects, countsRows }: SqlStatement): boolean {
+  if (effects.some(({ kind }) => kind === 'OpaqueCode')) return false;
+  return countsRows || effects.every(({ kind }) => kind !== 'Write');
 }
 
 /** A condition that can't be compiled fails whenever it is asked, and a condition that fails denies. */

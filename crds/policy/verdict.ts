@@ -56,6 +56,16 @@ export interface Verdict {
   readonly gates: readonly GateRef[];
   /** What policies in Audit mode would have said; changes nothing. */
   readonly audit: readonly AuditVerdict[];
+  /** Only with Allow and Hold of a command that may break it. */
+  readonly guard?: RowGuard;
+}
+
+/** What is only known once a command has run: where it is broken, what the command did is undone, and it is denied by the author. */
+export interface RowGuard {
+  /** It may change so many rows. */
+  readonly rows: { readonly max: number; readonly author: Author } | null;
+  /** It may not delete the last row of a relation that had several. */
+  readonly everyRow: Author | null;
 }
 
 export interface AuditVerdict {

@@ -24,6 +24,8 @@ export interface Weighed {
   /** By unit: the first rule that allows it, and all that cover it by asking. */
   readonly allowedBy: (CompiledRule | undefined)[];
   readonly askedBy: (CompiledRule[] | undefined)[];
+  /** Rules that deny what empties a relation, where a statement deletes. */
+  readonly guarding: CompiledRule[];
   /** First rule that lets a session be opened. */
   sessionBy: CompiledRule | undefined;
 }
@@ -54,7 +56,17 @@ export function weigh(
   input: ConditionInput,
   trace?: (entry: TraceEntry) => void,
 ): Weighed {
-  const result: Weighed = { units, open: false, denied: [], failed: [], held: [], allowedBy: [], askedBy: [], sessionBy: undefined };
+  const result: Weighed = {
+    units,
+    open: false,
+    denied: [],
+    failed: [],
+    held: [],
+    allowedBy: [],
+    askedBy: [],
+    guarding: [],
+    sessionBy: undefined,
+  };
   for (const policy of policies) {
     const open = policy.open(input.nowMs);
     if (open) result.open = true;
@@ -83,7 +95,10 @@ function tryRule(rule: CompiledRule, result: Weighed, input: ConditionInput, lis
 
 function tryDeny(rule: CompiledRule, result: Weighed, input: ConditionInput): string {
   const missed = firstMiss(rule, result.units, input.action, false);
-  if (missed !== null) return missed;
+  if (missed !== null) {
+    if (rule.guardsEveryRow && result.units.some(({ statement }) => statement !== null && mayDelete(statement))) result.guarding.push(rule);
+    return missed;
+  }
   return asked(rule, result, input, () => {
     result.denied.push(rule);
     return 'matched';
@@ -96,7 +111,8 @@ function tryAllow(rule: CompiledRule, result: Weighed, input: ConditionInput, li
   let why = 'matched';
   let covers = 0;
   for (const [index, unit] of units.entries()) {
-    if (unit.session || (allowedBy[index] !== undefined && rule.ask === null && !listens)) continue;
+    const before = allowedBy[index];
+    if (unit.session || (before !== undefined && before.maxAffectedRows === undefined && rule.ask === null && !listens)) continue;
     const gap = rule.gap(input.action, unit.statement, unit.kinds);
     if (gap !== null) {
       if (listens) why = units.length === 1 ? `${OUTSIDE[gap.at]}` : `statement ${index + 1}: ${OUTSIDE[gap.at]}`;
@@ -107,9 +123,18 @@ function tryAllow(rule: CompiledRule, result: Weighed, input: ConditionInput, li
       if (answer !== 'matched') return answer;
     }
     covers += 1;
-    allowedBy[index] ??= rule;
+    if (before === undefined || allowsMore(rule, before)) allowedBy[index] = rule;
   }
   return why === 'matched' || covers === 0 ? why : `matched in part: ${why}`;
+}
+
+/** A statement may do what the rule with the highest limit lets it do. */
+function allowsMore(rule: CompiledRule, other: CompiledRule): boolean {
+  return (rule.maxAffectedRows ?? Number.POSITIVE_INFINITY) > (other.maxAffectedRows ?? Number.POSITIVE_INFINITY);
+}
+
+function mayDelete({ kinds }: SqlStatement): boolean {
+  return kinds.includes('Delete') || kinds.includes('Merge');
 }
 
 function tryApproval(rule: CompiledRule, result: Weighed, input: ConditionInput): string {
@@ -165,6 +190,7 @@ const NOT_MET = {
   relation: 'no relation that it reaches is listed',
   function: 'no function in it is listed',
   effect: 'it has no effect that is listed',
+  rows: 'it may write, and how many rows it changes can not be counted',
   unnamed: 'nothing in it is listed',
   condition: 'the condition is false',
 } as const;

@@ -4,7 +4,21 @@ import { http } from './match-http.ts';
 import { kubernetes, ssh } from './match-later.ts';
 import { sql, trustedFunctions } from './match-sql.ts';
 import { DNS_LABEL, objectName, targetRefs } from './names.ts';
-import { choice, exactlyWhen, form, integer, list, listByKey, notYet, object, optional, type Static, setOf, text } from './schema.ts';
+import {
+  choice,
+  exactlyWhen,
+  form,
+  integer,
+  list,
+  listByKey,
+  notYet,
+  object,
+  onlyWhen,
+  optional,
+  type Static,
+  setOf,
+  text,
+} from './schema.ts';
 import { policyStatus } from './status.ts';
 import { subjects } from './subjects.ts';
 
@@ -28,6 +42,12 @@ const rule = object(
         { maxLength: 1024 },
       ),
     ),
+    maxAffectedRows: optional(
+      integer(
+        'The most rows that one command may change. A command is run, its rows are counted as the server counts them, and above the limit it is undone and denied; the limit of the rule with the highest one counts where several rules allow it. The rule covers no write whose rows the server does not count: a write inside of a CTE, EXPLAIN ANALYZE or COPY (query), TRUNCATE, changes of the schema, code that can not be seen. A command is sent alone, and an Execute that returns rows asks for all of them. Only with `Allow`.',
+        { minimum: 1, maximum: 1_000_000_000 },
+      ),
+    ),
     gateRefs: optional(
       listByKey(
         ['name'],
@@ -41,6 +61,7 @@ const rule = object(
   {
     rules: [
       ...exactlyWhen('gateRefs', "self.action == 'RequireApproval'", 'action RequireApproval'),
+      onlyWhen('maxAffectedRows', "self.action == 'Allow' && !has(self.http)", 'action Allow of SQL'),
       { rule: '!(has(self.sql) && has(self.http))', message: 'sql and http exclude one another: write two rules' },
     ],
   },

@@ -7,6 +7,7 @@
  */
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { runBlocking } from './blocking.ts';
 import type { CaseResult, MaskingOptions } from './case.ts';
 import { runControls, runMasking } from './masking.ts';
 
@@ -16,6 +17,7 @@ const STRATEGIES = ['Redact', 'Token', 'FormatPreserving'] as const;
 const SETS: Readonly<Record<string, (options: MaskingOptions) => AsyncGenerator<CaseResult>>> = {
   masking: runMasking,
   controls: runControls,
+  blocking: runBlocking,
 };
 const PREDICATES = { strict: 'Strict', sourcemasked: 'SourceMasked', permissive: 'Permissive' } as const;
 

@@ -112,6 +112,7 @@ function sidecar(peer = PEER) {
       judge: () => assert.fail('not judged here'),
       limits: () => ({}),
       masking: () => assert.fail('not masked here'),
+      readOnly: () => false,
       namesMatter: false,
     }),
     why: () => assert.fail('not asked here'),

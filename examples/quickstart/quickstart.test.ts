@@ -43,6 +43,7 @@ function statement(kind: StatementKind, relation: string, missingWhere = false):
     access,
     missingWhere,
     effects: [],
+    countsRows: false,
     housekeeping: false,
   };
   return { type: 'sql', database: 'shop', user: 'app', statements: [facts] };

@@ -59,6 +59,9 @@ export function compilePolicy(
     protocol === 'HTTP'
       ? [
           ...(spec.limits?.maxRows === undefined ? [] : ['maxRows limits nothing of a target that speaks HTTP']),
+          ...(spec.rules.some((rule) => rule.maxAffectedRows !== undefined)
+            ? ['maxAffectedRows limits nothing of a target that speaks HTTP']
+            : []),
           ...(spec.ruleSets === undefined ? [] : ['ruleSets deny nothing of a target that speaks HTTP']),
         ]
       : [];
@@ -95,13 +98,14 @@ function conditionProblems(spec: AccessPolicySpec): readonly string[] {
 }
 
 function compileRule(rule: AccessPolicySpec['rules'][number]): SnapshotRule {
-  const { name, action, sql, http, when } = rule;
+  const { name, action, sql, http, when, maxAffectedRows } = rule;
   return {
     name,
     action,
     ...(sql === undefined ? {} : { sql: { ...sql } }),
     ...(http === undefined ? {} : { http: { ...http } }),
     ...(when === undefined ? {} : { when }),
+    ...(maxAffectedRows === undefined ? {} : { maxAffectedRows }),
     gates: (rule.gateRefs ?? []).map((gate) => gate.name),
   };
 }

@@ -54,6 +54,7 @@ function setup(gates: readonly SnapshotGate[], over: Partial<BrokerOptions> = {}
       judge: () => assert.fail('not judged here'),
       limits: () => ({}),
       masking: () => assert.fail('not masked here'),
+      readOnly: () => false,
       namesMatter: false,
     }),
     why: () => assert.fail('not asked here'),

@@ -87,6 +87,7 @@ function policyOf(gates: readonly SnapshotGate[]): PolicyStore {
       judge: () => assert.fail('not judged here'),
       limits: () => ({}),
       masking: () => assert.fail('not masked here'),
+      readOnly: () => false,
       namesMatter: false,
     }),
     why: () => assert.fail('not asked here'),

@@ -106,6 +106,7 @@ function statementOf(compact: CompactStatement): SqlStatement {
     kinds: [compact.kind],
     access: READING.includes(compact.kind) ? 'Read' : 'Write',
     missingWhere: false,
+    countsRows: false,
     housekeeping: false,
     ...compact,
     reads: (compact.reads ?? []).map(nameOf),

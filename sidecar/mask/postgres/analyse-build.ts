@@ -81,7 +81,7 @@ function build(input: AnalyseInput, world: MaskedCatalog | null, basis: string, 
   // EXECUTE and FETCH give the result of what they run.
   let plan = runs.length === 1 ? (runs[0]?.analysis?.plan ?? null) : null;
   let unfit: readonly string[] = [];
-  let dependsOnIntegers = false;
+  let dependsOnIntegers = all.some(readsIntegers);
   if (refused === null && touches && world !== null && at !== null) {
     const rewritten = rewriteMasked(world, at, input.sql, all);
     if (rewritten.ok) {
@@ -89,7 +89,7 @@ function build(input: AnalyseInput, world: MaskedCatalog | null, basis: string, 
       edits = rewritten.edits;
       plan ??= rewritten.plan;
       unfit = rewritten.unfit;
-      dependsOnIntegers = rewritten.dependsOnIntegers;
+      dependsOnIntegers ||= rewritten.dependsOnIntegers;
     } else refused = rewritten.refusal;
   }
   const analysis = finish(input, basis, {
@@ -301,6 +301,7 @@ function notRead(input: AnalyseInput, basis: string, why: Refusal): Analysis {
     access: 'Write',
     missingWhere: false,
     effects: EFFECT_KINDS.map((kind) => ({ kind, what: 'what was not understood', function: null })),
+    countsRows: false,
     housekeeping: false,
   };
   const judged: Judged = {
@@ -322,4 +323,9 @@ function notRead(input: AnalyseInput, basis: string, why: Refusal): Analysis {
   const hidden = judged.touchesMasked || judged.passwords;
   const recorded = (tokenise: (literal: string) => string): string => (hidden ? tokenise(input.sql) : input.sql);
   return { ...judged, sql: input.sql, basis, recorded, recordedSent: recorded };
+}
+
+/** 0 and 1 say what an option or a setting is. */
+function readsIntegers(facts: StatementFacts): boolean {
+  return facts.settings.length > 0 || facts.acts.some(({ type }) => type === 'ExplainStmt' || type === 'TransactionStmt');
 }

@@ -65,8 +65,19 @@ export function toStatement(facts: StatementFacts, names: Names, inner: readonly
     access: knownInner && inner.every((statement) => statement.access === 'Read') && onlyReads(facts, names) ? 'Read' : 'Write',
     missingWhere: facts.missingWhere || inner.some((statement) => statement.missingWhere),
     effects: [...statementEffects(facts, names), ...inner.flatMap((statement) => statement.effects)],
+    countsRows: countsRows(facts) || (facts.type === 'ExecuteStmt' && inner.length === 1 && inner[0]?.countsRows === true),
     housekeeping: isHousekeeping(facts, knownInner),
   };
+}
+
+const COUNTING: ReadonlySet<string> = new Set(['InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt']);
+
+/** PREPARE counts like what it prepares, which EXECUTE then runs. */
+function countsRows(facts: StatementFacts): boolean {
+  const [first, ...others] = facts.type === 'PrepareStmt' ? facts.acts.slice(1) : facts.acts;
+  if (first === undefined || facts.serverFile) return false;
+  const copies = first.type === 'CopyStmt' && first.node.is_from === true;
+  return (copies || COUNTING.has(first.type)) && others.every(({ type, node }) => type === 'SelectStmt' && node.intoClause === undefined);
 }
 
 /** Proved, as far as the declarations of functions are true. */

@@ -113,13 +113,23 @@ export class Backend implements FrameSink {
     const session = this.#session;
     const head = session.queue.head;
     if (head === undefined) return this.#unexpected();
-    if (head.type === 'own') return;
+    if (head.type === 'own') return this.#ownStep(type, head);
     if (type === BACKEND.ParseComplete || type === BACKEND.BindComplete || type === BACKEND.CloseComplete) {
       return this.#confirmed(type, head, buffer, start, end);
     }
     if (head.type === 'describe') return this.#described(type, head, buffer, start, end);
     if (head.type !== 'query' && head.type !== 'execute') return this.#unexpected();
     this.#progress(type, head, buffer, start, end);
+  }
+
+  /** A statement of ours inside of the client's segment is done when both of its names are closed. */
+  #ownStep(type: number, { own }: Expect & { type: 'own' }): void {
+    if (type !== BACKEND.CloseComplete || own.closesLeft === null) return;
+    own.closesLeft--;
+    if (own.closesLeft > 0) return;
+    this.#session.queue.shift();
+    own.done(true);
+    this.#session.settled();
   }
 
   #confirmed(type: number, head: Expect, buffer: Buffer, start: number, end: number): void {
@@ -141,6 +151,7 @@ export class Backend implements FrameSink {
     head.of.fields = type === BACKEND.NoData ? [] : this.#rowDescription.of(buffer, start, end);
     session.queue.shift();
     if (!head.swallow) session.toClient.forward(buffer, start, end);
+    session.settled();
   }
 
   /** What a query or an execution answers beside rows. */
@@ -173,9 +184,11 @@ export class Backend implements FrameSink {
       case BACKEND.CopyInResponse:
         if (!run.analysis.effects.copyIn) return this.#unexpected();
         if (head.type === 'execute') session.queue.dropSyncsBehindHead();
+        session.toClient.forward(buffer, start, end);
+        session.toClient.pass();
         run.copyStarted('in');
         session.copyRun = run;
-        break;
+        return;
       case BACKEND.CopyOutResponse:
         if (!this.#copyOut.begin(run, buffer, start, end)) this.#unexpected();
         return;
@@ -238,7 +251,11 @@ export class Backend implements FrameSink {
     const fields = decodeErrorFields(buffer, start, end);
     if (head?.type === 'own') {
       head.own.failed = true;
-      return;
+      session.ownError = fields;
+      if (head.own.closesLeft === null) return;
+      session.queue.shift();
+      head.own.done(false);
+      return this.#skip();
     }
     if (head?.type === 'poison') {
       session.toClient.add(encodeErrorResponse(denialFields(head.denial.denial.verdict, head.denial.sqlstate)));
@@ -317,6 +334,7 @@ export class Backend implements FrameSink {
     const now = session.parts.context.now();
     switch (head.type) {
       case 'query':
+        if (head.run.isHeldBack) return this.#answered(head.run);
         if (head.run.error === undefined) applyEffects(session, head.run.analysis);
         else forgetEffects(session, head.run.analysis);
         head.run.end(head.run.error === undefined ? 'ok' : 'error', now);
@@ -335,6 +353,14 @@ export class Backend implements FrameSink {
     session.queue.shift();
     if (status === 'I') session.transactionEnded();
     if (head.type !== 'own') session.toClient.forward(buffer, start, end);
+    session.settled();
+  }
+
+  /** Whether it counts is decided elsewhere, and so what the client is told. */
+  #answered(run: Run): void {
+    const session = this.#session;
+    session.queue.shift();
+    run.end(run.error === undefined ? 'ok' : 'error', session.parts.context.now());
     session.settled();
   }
 

@@ -105,9 +105,11 @@ class PostgresDriver implements Driver {
     if (admitted.type === 'refused') return this.#refuse(connection, recorder, principals, asked, admitted.denial, admitted.sqlstate);
     const recorded = recorder.permit(admitted.permit, action);
     if (admitted.resource.recording.fsync === 'Always') await recorder.durable();
-    const server = await this.#connect(admitted, asked, recorded, recorder);
+    const isReadOnly = policy?.readOnly(principals) === true;
+    const parameters = isReadOnly ? new Map([...asked.parameters, ['default_transaction_read_only', 'on']]) : asked.parameters;
+    const server = await this.#connect(admitted, parameters, recorded, recorder);
     connection.established?.();
-    await this.#run(connection, handshake, packet.version, { admitted, asked, principals, recorder, recorded, server });
+    await this.#run(connection, handshake, packet.version, { admitted, asked, principals, recorder, recorded, server, isReadOnly });
   }
 
   /** A token that does not hold is refused and recorded under the workload's name alone. */
@@ -171,14 +173,14 @@ class PostgresDriver implements Driver {
 
   async #connect(
     admitted: Admitted & { type: 'admitted' },
-    asked: StartupRequest,
+    parameters: ReadonlyMap<string, string>,
     recorded: Recorded,
     recorder: SessionRecorder,
   ): Promise<PostgresConnection> {
     const timeoutMs = this.#options.connectTimeoutMs ?? 10_000;
     try {
       const target = upstreamTarget(this.#context, admitted.resource, admitted.credential);
-      const server = await connectPostgres({ ...target, recorded, timeoutMs, parameters: asked.parameters, protocol: '3.2' });
+      const server = await connectPostgres({ ...target, recorded, timeoutMs, parameters, protocol: '3.2' });
       this.#catalogSource.remember(admitted.resource, admitted.credential, recorded);
       return server;
     } catch (error: unknown) {
@@ -203,6 +205,7 @@ class PostgresDriver implements Driver {
       readonly recorder: SessionRecorder;
       readonly recorded: Recorded;
       readonly server: PostgresConnection;
+      readonly isReadOnly: boolean;
     },
   ): Promise<void> {
     const { resource } = parts.admitted;
@@ -222,6 +225,7 @@ class PostgresDriver implements Driver {
       recorded,
       catalog: lease,
     });
+    session.isReadOnly = parts.isReadOnly;
     const cancelled = () => this.#cancel(session);
     const key = this.#cancelKeys.issue(server.protocolVersion === '3.2' && version > 0x0003_0000 ? 32 : 4, cancelled);
     this.#sessions.add(session);

@@ -27,6 +27,8 @@ export interface DenialReply {
 
 export interface OwnQuery {
   readonly rows: (string | null)[][];
+  /** Inside of the client's segment: CloseComplete that are still to come. Null: it ends with ReadyForQuery. */
+  closesLeft: number | null;
   failed: boolean;
   readonly done: (ok: boolean) => void;
 }

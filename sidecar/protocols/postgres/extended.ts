@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import type { RowGuard } from '#crds/policy/verdict.ts';
 import { decideToParse, denialOf } from '../../decide/decide.ts';
 import type { Analysis } from '../../mask/postgres/analyse.ts';
 import { looksLikeMask } from '../../mask/postgres/placeholder.ts';
@@ -8,7 +9,9 @@ import { type Bind, decodeBind, formatAt } from '../../wire/postgres/messages/bi
 import { decodeClose, decodeDescribe, encodeDescribe } from '../../wire/postgres/messages/describe_close.ts';
 import { decodeExecute } from '../../wire/postgres/messages/execute.ts';
 import { decodeParse, encodeParse } from '../../wire/postgres/messages/parse.ts';
-import { type Judged, judgeStatement, recordRefusal } from './judge.ts';
+import { runGuardedExecute } from './guard.ts';
+import { deniedByGuard } from './guard-rules.ts';
+import { type Judged, judgeStatement, type Request, recordRefusal, refuse } from './judge.ts';
 import type { Found, NameKind } from './names.ts';
 import { Run } from './run.ts';
 import { OWN_PREFIX, type PgSession } from './session.ts';
@@ -226,14 +229,34 @@ export function onExecute(session: PgSession, frame: Frame): Then {
         portal.recorded = judged.recorded;
         portal.allowedUnder = version;
         const run = new Run(judged.recorded, analysis, session.runHost, session.parts.context.now());
-        return execute(session, portal, run, null);
+        const { guard } = judged.recorded.permit.verdict;
+        if (guard === undefined || session.tx === 'E') return execute(session, portal, run, null);
+        if (message.maxRows > 0 && guard.rows !== null && mayReturnRows(statement))
+          return denied(session, suspended(session, request, guard));
+        return runGuardedExecute(session, request, run, guard, () => send(session, portal, run, null));
       });
     }),
   );
 }
 
+/** Where it returns none, a limit on them means nothing: some clients always send one. */
+function mayReturnRows({ sql, analysis }: Prepared): boolean {
+  return /\breturning\b/i.test(sql) || analysis.statements.some(({ kind }) => kind === 'Execute');
+}
+
+/** Its rows are counted when all of them were asked for. */
+function suspended(session: PgSession, request: Request, guard: RowGuard): Judged & { type: 'deny' } {
+  const author = guard.rows?.author ?? guard.everyRow;
+  return refuse(session, request, deniedByGuard(author, 'its rows are counted, so Execute must ask for all of them'));
+}
+
 /** `again` holds the frame where the portal goes on; the first time the permit's own bytes are sent. */
 function execute(session: PgSession, portal: Portal, run: Run, again: Buffer | null): Then {
+  send(session, portal, run, again);
+  return run.analysis.effects.copyIn ? copyBarrier(session, run) : undefined;
+}
+
+function send(session: PgSession, portal: Portal, run: Run, again: Buffer | null): void {
   // What EXECUTE in a portal runs is looked up when it runs: an earlier description may be another statement's.
   const anew = run.analysis.mustDescribe && again === null;
   if (anew || (columnsFor(portal, run.analysis) === null && (session.detectors !== null || run.keepsRows))) {
@@ -244,7 +267,6 @@ function execute(session: PgSession, portal: Portal, run: Run, again: Buffer | n
   else session.sendFollowing(again);
   session.queue.push({ type: 'execute', segment: session.segment, run, portal });
   noteState(session, run);
-  return run.analysis.effects.copyIn ? copyBarrier(session, run) : undefined;
 }
 
 function denied(session: PgSession, judged: Exclude<Judged, { type: 'send' }>): void {

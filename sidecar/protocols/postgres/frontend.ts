@@ -7,6 +7,7 @@ import { decodeQuery, encodeQuery } from '../../wire/postgres/messages/query.ts'
 import { encodeReadyForQuery } from '../../wire/postgres/messages/ready_for_query.ts';
 import { FRONTEND } from '../../wire/postgres/types.ts';
 import { onBind, onClose, onDescribe, onExecute, onParse } from './extended.ts';
+import { runGuardedQuery } from './guard.ts';
 import { type Judged, judgeStatement, recordRefusal } from './judge.ts';
 import { DENIED } from './reply.ts';
 import { Run } from './run.ts';
@@ -89,11 +90,15 @@ function judgeAnalysed(session: PgSession, analysis: Analysis, received: Buffer)
   const refused = mixesState(session, analysis) ?? tooManyNames(session, analysis);
   if (refused !== null) return refuseQuery(session, refused);
   const bytes = analysis.sent === text ? received : encodeQuery(analysis.sent);
-  const judged = judgeStatement(session, { step: 'Query', text, digest: hash('sha256', text), analysis, bytes });
+  const request = { step: 'Query', text, digest: hash('sha256', text), analysis, bytes } as const;
+  const judged = judgeStatement(session, request);
   const proceed = (result: Judged): void | Promise<void> => {
     if (result.type === 'dropped') return;
     if (result.type === 'deny') return session.denySimple(result.denial, sqlstateOf(result.denial.verdict.code));
     const run = new Run(result.recorded, analysis, session.runHost, session.parts.context.now());
+    const { guard } = result.recorded.permit.verdict;
+    // In a failed transaction nothing but its end runs.
+    if (guard !== undefined && session.tx !== 'E') return runGuardedQuery(session, request, run, guard);
     session.sendPermitted(result.recorded);
     session.queue.push({ type: 'query', segment: session.segment, run });
     session.nextSegment();
@@ -130,7 +135,8 @@ function onCopy(session: PgSession, frame: Frame): void | Promise<void> {
   if (run.ended || run.copy !== 'in') {
     // The server gave the COPY up: what the client still sends for it is not passed on.
     session.copyRun = null;
-    return onFrontend(session, frame);
+    const afterCopy = takeAfterCopy(session);
+    return afterCopy === null ? onFrontend(session, frame) : afterCopy().then(() => onFrontend(session, frame));
   }
   switch (frame.type) {
     case FRONTEND.CopyData:
@@ -141,7 +147,8 @@ function onCopy(session: PgSession, frame: Frame): void | Promise<void> {
     case FRONTEND.CopyFail:
       session.copyRun = null;
       session.sendFollowing(copyOf(frame));
-      return;
+      session.toServer.flush();
+      return takeAfterCopy(session)?.();
     case FRONTEND.Flush:
     case FRONTEND.Sync:
       // The server swallows them during COPY.
@@ -149,6 +156,12 @@ function onCopy(session: PgSession, frame: Frame): void | Promise<void> {
     default:
       session.fatal('08P01', 'another message during COPY FROM STDIN', 'error');
   }
+}
+
+function takeAfterCopy(session: PgSession): (() => Promise<void>) | null {
+  const { afterCopy } = session;
+  session.afterCopy = null;
+  return afterCopy;
 }
 
 function onSync(session: PgSession, frame: Frame): void {

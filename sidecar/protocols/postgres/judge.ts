@@ -87,7 +87,7 @@ function record(session: PgSession, request: Request, permit: Permit): Judged | 
   return resource.recording.fsync === 'Always' ? recorder.durable().then(() => judged) : judged;
 }
 
-function refuse(session: PgSession, request: Request, denial: Denial): Judged {
+export function refuse(session: PgSession, request: Request, denial: Denial): Judged & { readonly type: 'deny' } {
   const action = recordedAction(session, request);
   session.parts.recorder.deny(denial, action);
   tell(session, action.received, denial.verdict);

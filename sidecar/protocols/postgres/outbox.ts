@@ -8,6 +8,10 @@ export class Outbox {
   #start = 0;
   #end = 0;
   #bytes = 0;
+  /** What is kept back; null where nothing is. */
+  #held: Buffer[] | null = null;
+  #heldBytes = 0;
+  #maxHeldBytes = 0;
 
   constructor(peer: ByteStream) {
     this.#peer = peer;
@@ -16,6 +20,51 @@ export class Outbox {
   /** Bytes that were added and not written yet, the run under way left out. */
   get waiting(): number {
     return this.#bytes;
+  }
+
+  /** From here on nothing is written until `release` or `discard`. What is more than the limit is dropped, and `overflowed` is true. */
+  hold(maxBytes: number): void {
+    this.#held = [];
+    this.#heldBytes = 0;
+    this.#maxHeldBytes = maxBytes;
+  }
+
+  get overflowed(): boolean {
+    return this.#heldBytes > this.#maxHeldBytes;
+  }
+
+  /** What was held goes out with the next flush. Never where it overflowed. */
+  release(): void {
+    this.#keepBack();
+    const held = this.overflowed ? [] : (this.#held ?? []);
+    this.discard();
+    for (const part of held) this.add(part);
+  }
+
+  discard(): void {
+    this.#keepBack();
+    this.#held = null;
+    this.#heldBytes = 0;
+  }
+
+  /** Of what is held, all so far goes out; what comes is held. */
+  pass(): void {
+    if (this.#held === null) return;
+    const max = this.#maxHeldBytes;
+    this.release();
+    this.flush();
+    this.hold(max);
+  }
+
+  /** Chunks are lent for one turn: what is kept longer is copied. */
+  #keepBack(): void {
+    if (this.#held === null) return;
+    this.#closeRun();
+    this.#heldBytes += this.#bytes;
+    if (this.overflowed) this.#held = [];
+    else for (const part of this.#parts) this.#held.push(Buffer.from(part));
+    this.#parts = [];
+    this.#bytes = 0;
   }
 
   /** Adds bytes of a chunk in place; a run of frames that lie side by side leaves as one slice. */
@@ -43,6 +92,10 @@ export class Outbox {
 
   /** Writes what was collected. False: the peer is slow, wait for 'drain'. */
   flush(): boolean {
+    if (this.#held !== null) {
+      this.#keepBack();
+      return true;
+    }
     this.#closeRun();
     const parts = this.#parts;
     const [first] = parts;

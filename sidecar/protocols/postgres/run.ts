@@ -40,6 +40,10 @@ export class Run {
   filter: RowFilter | null = null;
   copy: 'none' | 'in' | 'out' = 'none';
   ended = false;
+  /** How it ended, where that is held back; `waits` until it has. */
+  #heldBack: 'no' | 'waits' | 'ok' | 'error' | 'aborted' = 'no';
+  #answered: () => void = () => {};
+  #answer: Promise<void> = Promise.resolve();
   /** The columns of the result that comes are known. */
   described = false;
   #stopped = false;
@@ -105,6 +109,30 @@ export class Run {
     this.#wake();
   }
 
+  /** How it ends counts, and is recorded, only with `release`. */
+  holdBack(): void {
+    this.#heldBack = 'waits';
+    this.#answer = new Promise((resolve) => {
+      this.#answered = resolve;
+    });
+  }
+
+  get isHeldBack(): boolean {
+    return this.#heldBack !== 'no';
+  }
+
+  /** How it ended, as the server says. */
+  async answered(): Promise<'ok' | 'error' | 'aborted'> {
+    await this.#answer;
+    return this.#heldBack === 'ok' || this.#heldBack === 'error' ? this.#heldBack : 'aborted';
+  }
+
+  release(status: 'ok' | 'error' | 'aborted', nowMs: number): void {
+    this.#heldBack = 'no';
+    this.#answered();
+    this.end(status, nowMs);
+  }
+
   copyStarted(direction: 'in' | 'out'): void {
     this.copy = direction;
     this.#wake();
@@ -112,6 +140,14 @@ export class Run {
 
   end(status: 'ok' | 'error' | 'aborted', nowMs: number): void {
     if (this.ended) return;
+    if (this.#heldBack !== 'no') {
+      if (this.#heldBack === 'waits') this.#heldBack = status;
+      this.#stopped = true;
+      this.copy = 'none';
+      this.#answered();
+      this.#wake();
+      return;
+    }
     this.ended = true;
     this.copy = 'none';
     this.#afterwards(() => this.#writeResult(status, nowMs));

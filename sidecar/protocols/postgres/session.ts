@@ -81,6 +81,14 @@ export class PgSession {
   ddlOpen = false;
   /** DDL ran: others see it, and the catalog is read again, once its transaction has ended. */
   catalogChanged = false;
+  /** What is done when the client has sent the end of a COPY whose rows are counted. */
+  afterCopy: (() => Promise<void>) | null = null;
+  /** A command whose answer is held back until its rows were counted. */
+  heldBack: Run | null = null;
+  /** Of the last statement of ours that failed. */
+  ownError: ErrorFields | null = null;
+  /** The server was told that the session only reads. */
+  isReadOnly = false;
   ended = false;
   /** A row of the server's is half way out: nothing of ours may go between. */
   midFrame = false;
@@ -140,10 +148,16 @@ export class PgSession {
 
   /** True where the next statement can be judged by what is known now: role, search_path, and a catalog not newer than they are. */
   get namesReady(): boolean {
-    if (this.stateDirty) return false;
+    if (this.stateDirty || this.readOnlyPending) return false;
     if (!this.needsNames || this.ddlOpen) return true;
     const catalog = this.parts.catalog.current();
     return catalog !== null && catalog.version === this.stateVersion;
+  }
+
+  /** A policy that came while the session was open makes it read only: the server is told between two transactions. */
+  get readOnlyPending(): boolean {
+    if (this.isReadOnly || this.tx !== 'I' || this.segmentSent) return false;
+    return this.policy?.readOnly(this.parts.principals) === true;
   }
 
   /** Names can't be read as the server will read them. In a failed transaction only its end runs, and it names nothing. */
@@ -334,7 +348,7 @@ export class PgSession {
     this.held?.abort('the client went away');
     const now = this.parts.context.now();
     try {
-      for (const run of this.queue.runs()) run.end('aborted', now);
+      for (const run of [...this.queue.runs(), this.heldBack]) run?.release('aborted', now);
       this.runLater();
     } catch (error: unknown) {
       this.parts.context.log.error({ session: this.parts.recorder.session, error: codeOf(error) }, 'a result could not be recorded');

@@ -1,14 +1,9 @@
 import type { SessionState } from '../../mask/postgres/analyse.ts';
-import { encodeBind } from '../../wire/postgres/messages/bind.ts';
-import { encodeClose } from '../../wire/postgres/messages/describe_close.ts';
-import { encodeSync } from '../../wire/postgres/messages/empty.ts';
-import { encodeExecute } from '../../wire/postgres/messages/execute.ts';
-import { encodeParse } from '../../wire/postgres/messages/parse.ts';
-import { OWN_PREFIX, type PgSession } from './session.ts';
+import { askOwn } from './own.ts';
+import type { PgSession } from './session.ts';
 
 /** A catalog that changes faster than it can be asked about leaves names unknown, and what needs them refused. */
 const MAX_TRIES = 5;
-const NAME = `${OWN_PREFIX}state`;
 /** Everything is named in full: the client's search_path must not decide what this asks. */
 const STATE_SQL =
   "SELECT pg_catalog.current_setting('role'), CURRENT_USER::pg_catalog.text, pg_catalog.array_to_json(pg_catalog.current_schemas(true))::pg_catalog.text";
@@ -29,6 +24,7 @@ export async function refreshState(session: PgSession): Promise<void> {
     // In a failed transaction nothing but its end runs, whatever the search_path is.
     if (session.tx === 'E') return;
     await waitForCatalog(session);
+    if (session.readOnlyPending && (await askOwn(session, 'SET default_transaction_read_only = on')) !== null) session.isReadOnly = true;
     session.stateDirty = false;
     session.stateVersion = session.parts.catalog.current()?.version ?? '';
     const rows = await askOwn(session, STATE_SQL);
@@ -64,22 +60,4 @@ function sameOr(old: SessionState, now: SessionState): SessionState {
 function schemasOf(json: string | null): readonly string[] {
   const schemas: unknown = JSON.parse(json ?? '[]');
   return Array.isArray(schemas) ? schemas.filter((schema): schema is string => typeof schema === 'string') : [];
-}
-
-/** Runs a statement of our own on the client's session, with names of our own so that the client's unnamed statement stays. Null on error. */
-function askOwn(session: PgSession, sql: string): Promise<(string | null)[][] | null> {
-  return new Promise((resolve) => {
-    const rows: (string | null)[][] = [];
-    session.toServer.add(encodeParse({ statement: NAME, text: sql, parameterTypes: [] }));
-    session.toServer.add(encodeBind({ portal: NAME, statement: NAME, parameterFormats: [], parameters: [], resultFormats: [] }));
-    session.toServer.add(encodeExecute(NAME));
-    session.toServer.add(encodeClose({ kind: 'portal', name: NAME }));
-    session.toServer.add(encodeClose({ kind: 'statement', name: NAME }));
-    session.toServer.add(encodeSync());
-    const own = { rows, failed: false, done: (ok: boolean) => resolve(ok ? rows : null) };
-    session.queue.push({ type: 'own', segment: session.segment, own });
-    session.nextSegment();
-    session.toServer.flush();
-    if (session.ended) resolve(null);
-  });
 }
