@@ -124,7 +124,7 @@ export const accessPolicySpec = object(
         { minItems: 1, maxItems: RULE_SETS.length },
       ),
     ),
-    trustedFunctions: optional(trustedFunctions('For `ruleSets`.')),
+    trustedFunctions: optional(trustedFunctions('For `ruleSets`.', 256)),
     rules: listByKey(['name'], rule, 'What the subjects may and may not do.', { minItems: 1, maxItems: 64 }),
     limits: optional(limits),
     timeWindows: optional(

@@ -15,12 +15,12 @@ function sqlGlob(description: string) {
   });
 }
 
-/** Shared by a rule's `effects` and a policy's `ruleSets`. */
-export function trustedFunctions(what: string) {
+/** Shared by a rule's `effects` and a policy's `ruleSets`. A rule has fewer: the API server refuses a CRD whose checks could cost too much, over all rules. */
+export function trustedFunctions(what: string, maxItems: number) {
   return list(
     sqlGlob('`schema.name`, as the server stores it.'),
     `${what} Functions that are known to have none of the effects that are denied, as \`schema.name\` globs. What such a function does is not looked at, wherever it is called: by name, in a view, as a trigger.`,
-    { minItems: 1, maxItems: 256 },
+    { minItems: 1, maxItems },
   );
 }
 
@@ -65,7 +65,7 @@ export const sql = object(
         { minItems: 1, maxItems: EFFECT_KINDS.length },
       ),
     ),
-    trustedFunctions: optional(trustedFunctions('For `effects`.')),
+    trustedFunctions: optional(trustedFunctions('For `effects`.', 64)),
   },
   'SQL commands. Every member that is present must match.',
   {
