@@ -12,7 +12,7 @@ import { startLeader } from './kube/lease.ts';
 import { LEASES, SIDECAR_SLICES } from './kube/resources.ts';
 import { createSecretWatcher } from './kube/secrets.ts';
 import { collection } from './kube/source.ts';
-import { startWatch } from './kube/watch.ts';
+import { startWatch, type WatchState } from './kube/watch.ts';
 import { serve } from './serve.ts';
 import { alive, ready } from './telemetry/health.ts';
 import { createLog, type Log } from './telemetry/log.ts';
@@ -96,7 +96,8 @@ async function start(config: Config, version: string, log: Log): Promise<(() => 
     isLeader: leads,
     onState: (state) => metrics.observe.approval(state),
   });
-  const watches = () => [...index.states(), ...approvals.controller.states(), slices.state(), ...secrets.states()];
+  let servingStates = (): readonly WatchState[] => [];
+  const watches = () => [...index.states(), ...approvals.controller.states(), slices.state(), ...servingStates(), ...secrets.states()];
   const metrics = createMetrics({
     version,
     watches,
@@ -115,6 +116,7 @@ async function start(config: Config, version: string, log: Log): Promise<(() => 
   });
   const { observe } = metrics;
   const serving = await serve({ config, kube, index, secrets, events, log, leads, observe, handlers: { approvals: approvals.handler } });
+  servingStates = () => serving.states();
   const admission = await admit({ config, kube, index, authority: serving.authority, onReview: observe.review, log });
   notReady = () => (admission.caSettled ? [] : ['the CA is not in the webhook configurations yet']);
   log.info({ telemetry: telemetry.port, webhook: admission.port, ...serving.ports }, 'the operator serves');

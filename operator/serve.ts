@@ -1,7 +1,7 @@
 /** Joins what sidecars talk to: the CA, the two gRPC servers, what they answer with, and what this replica tells the leader of them. */
 import type { Config } from './config.ts';
 import { createSecretsHandler } from './credentials/secrets.ts';
-import { createBindings } from './distribute/bindings.ts';
+import { createBindings, startBindingIndex } from './distribute/bindings.ts';
 import { createAckBoard } from './distribute/board.ts';
 import type { ControlHandlers } from './distribute/control.ts';
 import { createEgressReport } from './distribute/egress-report.ts';
@@ -17,6 +17,7 @@ import type { EventRecorder } from './kube/events.ts';
 import type { KubeObject } from './kube/resource.ts';
 import { PODS } from './kube/resources.ts';
 import type { SecretWatcher } from './kube/secrets.ts';
+import type { WatchState } from './kube/watch.ts';
 import type { Authority } from './pki/authority.ts';
 import { secretStore } from './pki/secret.ts';
 import { createServingCertificate } from './pki/serving.ts';
@@ -41,6 +42,8 @@ export interface ServeOptions {
 export interface Serving {
   readonly authority: Authority;
   readonly ports: { readonly enrolment: number; readonly control: number };
+  /** For health and metrics. */
+  states(): readonly WatchState[];
   stop(): Promise<void>;
 }
 
@@ -64,6 +67,7 @@ export async function serve({ config, kube, index, secrets, events, leads, log, 
     onError: (error) => log.error({}, `the serving certificate could not be renewed: ${messageOf(error)}`),
   });
   const bindings = createBindings(kube, namespace, Date.now);
+  const bindingIndex = startBindingIndex(kube, namespace, log);
   const board = createAckBoard();
   const records = await recordsOf(config, authority, index, observe, log);
   const podEvents: PodEvents = {
@@ -95,6 +99,7 @@ export async function serve({ config, kube, index, secrets, events, leads, log, 
       heartbeatMs: heartbeatMsOf(config.snapshotTtlSeconds),
     },
     pods: index.pods,
+    cachedKeyOf: (podUid) => bindingIndex.keyOf(podUid),
     host: config.listenHost,
     ports: { enrolment: config.enrolmentPort, control: config.controlPort },
   });
@@ -113,11 +118,13 @@ export async function serve({ config, kube, index, secrets, events, leads, log, 
   return {
     authority,
     ports: servers.ports,
+    states: () => [bindingIndex.state()],
     stop: async () => {
       clearInterval(timer);
       await servers.close();
       records?.close();
       await slices.stop();
+      await bindingIndex.stop();
       serving.close();
     },
   };

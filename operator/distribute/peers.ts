@@ -21,6 +21,8 @@ export interface PeersOptions {
   readonly trustDomain: string;
   readonly pods: Pods;
   readonly bindings: Pick<Bindings, 'keyOf'>;
+  /** As a watch has it; undefined where it has none, or may be behind. One that says otherwise than the certificate is not believed, but asked. */
+  readonly cachedKeyOf?: ((podUid: string) => string | undefined) | undefined;
   readonly log: Log;
   readonly now: () => number;
   /** How long a key that was found good is taken to be so. */
@@ -39,6 +41,7 @@ export function createPeers(options: PeersOptions): Peers {
     if (now() >= certificate.notAfterMs) throw new CallError(status.UNAUTHENTICATED, 'the certificate has ended');
     const pod = pods.get(podUid);
     if (pod === undefined || hasEnded(pod)) throw new CallError(status.PERMISSION_DENIED, 'the pod is gone');
+    if (options.cachedKeyOf?.(podUid) === certificate.key) return;
     const remembered = known.get(podUid);
     if (remembered !== undefined && remembered.key === certificate.key && remembered.untilMs > now()) return;
     const key = await keyOf(podUid);

@@ -6,7 +6,7 @@ import { certificateProvider } from './certificates.ts';
 import { addControlServices, type ControlOptions } from './control.ts';
 import { type Door, type DoorLimits, openDoor } from './door.ts';
 import { createEnrolment, type EnrolmentOptions } from './enrol.ts';
-import { createPeers } from './peers.ts';
+import { createPeers, type PeersOptions } from './peers.ts';
 import { createRateLimiter, type RateLimit } from './rate.ts';
 import { CallError, serveUnary } from './rpc.ts';
 import type { Pods } from './sources.ts';
@@ -16,6 +16,7 @@ export interface ControlServersOptions {
   readonly enrolment: EnrolmentOptions;
   readonly control: Omit<ControlOptions, 'peers'>;
   readonly pods: Pods;
+  readonly cachedKeyOf?: PeersOptions['cachedKeyOf'];
   /** Where to listen, and on which ports; 0 takes a free one. */
   readonly host: string;
   readonly ports: { readonly enrolment: number; readonly control: number };
@@ -64,7 +65,7 @@ export async function startControlServers(options: ControlServersOptions): Promi
   const { trustDomain, bindings, log, now } = options.enrolment;
   const services = addControlServices(control, {
     ...options.control,
-    peers: createPeers({ trustDomain, pods: options.pods, bindings, log, now }),
+    peers: createPeers({ trustDomain, pods: options.pods, bindings, cachedKeyOf: options.cachedKeyOf, log, now }),
   });
   const doors: Door[] = [];
   const close = async () => {
