@@ -106,7 +106,13 @@ export function denyingResource(resource: SnapshotResource, code: ReasonCode, me
   const { namespace, name, generation } = resource;
   const author: Author = { kind: 'ProtectedResource', namespace, name, generation, rule: 'requiredCapabilities' };
   const verdict = denial(code, message, [author], NOTHING);
-  const masked: MaskPolicy = { active: true, column: () => ({ strategy: { type: 'Null' }, authors: [author] }), detectors: [], key: 'all' };
+  const masked: MaskPolicy = {
+    active: true,
+    column: () => ({ strategy: { type: 'Null' }, authors: [author], strict: true }),
+    detectors: [],
+    functions: new Set(),
+    key: 'all',
+  };
   return { resource, judge: () => verdict, limits: () => ({}), readOnly: () => true, masking: () => masked, namesMatter: false };
 }
 

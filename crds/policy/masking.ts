@@ -59,14 +59,25 @@ function maskingFor(
     detectors: rules
       .filter((rule) => !exempting.has(rule))
       .flatMap((rule) => rule.detectors.map((each) => ({ ...each, author: authorOf(rule, each.name) }))),
+    functions: functionsOf(rules.filter((rule) => !exempting.has(rule))),
     key: `${rules.map((rule) => (exempting.has(rule) ? '-' : '+')).join('')} ${everything}`,
   };
+}
+
+/** What one rule does not list may show what it masks. */
+function functionsOf(rules: readonly SnapshotMasking[]): ReadonlySet<string> {
+  const [first, ...others] = rules;
+  return new Set(first?.functions?.filter((hash) => others.every((rule) => rule.functions?.includes(hash) === true)));
 }
 
 const MAX_REMEMBERED = 10_000;
 
 function strictestMask(covering: readonly CompiledEntry[]): ColumnMask {
-  return { strategy: covering.map((entry) => entry.strategy).reduce(stricter), authors: covering.map((entry) => entry.author) };
+  return {
+    strategy: covering.map((entry) => entry.strategy).reduce(stricter),
+    authors: covering.map((entry) => entry.author),
+    strict: covering.some(({ rule }) => rule.predicates === 'Strict'),
+  };
 }
 
 /**

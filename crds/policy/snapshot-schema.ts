@@ -102,6 +102,8 @@ export const snapshotMasking = Type.Object(
     columns: Type.Array(Type.Object({ column: Type.String({ pattern: `^${PART}\\.${PART}\\.${PART}$` }), strategy }, closed)),
     detectors: Type.Array(Type.Object({ type: oneOf(DETECTOR_TYPES), name: text, pattern: optional(text), strategy }, closed)),
     exemptSubjects: subjects,
+    predicates: optional(Type.Literal('Strict')),
+    functions: optional(Type.Array(Type.String({ pattern: '^[0-9a-f]{64}$' }))),
   },
   closed,
 );

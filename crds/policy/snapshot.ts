@@ -12,6 +12,8 @@ export const CAPABILITIES = [
   'mask-source/1',
   'mask-detect/1',
   'mask-token/1',
+  'mask-strict/1',
+  'mask-functions/1',
   'limits/1',
   'window/1',
   'effects/1',
@@ -189,6 +191,10 @@ export interface SnapshotMasking {
     readonly strategy: SnapshotStrategy;
   }[];
   readonly exemptSubjects: readonly SnapshotSubject[];
+  /** Nothing may depend on a masked column. Absent: what depends on it sees the mask. */
+  readonly predicates?: 'Strict';
+  /** SHA-256 of the definitions of functions that may be called. */
+  readonly functions?: readonly string[];
 }
 
 export const DETECTOR_TYPES = ['Card', 'Email', 'IBAN', 'SSN', 'Phone', 'JWT', 'CloudKey', 'PrivateKey', 'Custom'] as const;

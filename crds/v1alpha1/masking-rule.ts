@@ -84,9 +84,26 @@ export const maskingRuleSpec = object(
       { default: 'Deny', notYet: ['Mask'] },
     ),
     predicates: choice(
-      ['SourceMasked'],
-      'What a condition on a masked column sees. `SourceMasked`: the masked value, as the result does. Not yet enforced, and so refused: `Strict`, which refuses such a condition, and `Permissive`, which lets it see the true value.',
-      { default: 'SourceMasked', notYet: ['Strict', 'Permissive'] },
+      ['SourceMasked', 'Strict'],
+      'What a condition on a masked column sees. `SourceMasked`: the masked value, as the result does. `Strict`: there is no such condition: a masked column may be shown, and nothing may be selected, joined, ordered, grouped or decided by it. Of several rules that cover a column the stricter counts. Not yet enforced, and so refused: `Permissive`, which lets it see the true value.',
+      { default: 'SourceMasked', notYet: ['Permissive'] },
+    ),
+    functions: optional(
+      listByKey(
+        ['definitionSha256'],
+        object(
+          {
+            name: text('For people: `public.order_count(integer)`.', { maxLength: 256 }),
+            definitionSha256: text('SHA-256 of what `pg_get_functiondef` gives, in hexadecimal digits.', {
+              maxLength: 64,
+              pattern: '^[0-9a-f]{64}$',
+            }),
+          },
+          'A function of the database that somebody has read.',
+        ),
+        'Functions of the database that may be called where this rule masks something. Their bodies are not looked into: whoever lists one says that it shows nothing that is masked. It is known by its definition, so that another body under the same name is refused. A function that another MaskingRule of the target does not list is refused too.',
+        { minItems: 1, maxItems: 128 },
+      ),
     ),
   },
   'What is hidden in what comes back from a target.',

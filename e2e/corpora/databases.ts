@@ -96,6 +96,17 @@ export class Databases {
     if (item.cleanup !== undefined) await this.#admin.query(item.cleanup);
   }
 
+  /** SHA-256 of what a function of the schema is, for the rule that lists it. */
+  async definitionOf(signature: string): Promise<string> {
+    const client = await open(this.server, 'corpus_tmpl_a');
+    try {
+      const sql = "SELECT encode(sha256(convert_to(pg_get_functiondef($1::regprocedure), 'UTF8')), 'hex') AS hash";
+      return (await client.query<{ hash: string }>(sql, [signature])).rows[0]?.hash ?? '';
+    } finally {
+      await client.end();
+    }
+  }
+
   async oidOf(signature: string): Promise<number> {
     const client = await open(this.server, DATABASE);
     try {

@@ -29,7 +29,7 @@ async function main(): Promise<number> {
       set: { type: 'string' },
       twin: { type: 'boolean', default: false },
       assurance: { type: 'string', default: 'B' },
-      predicates: { type: 'string', default: 'sourceMasked' },
+      predicates: { type: 'string', default: 'strict' },
       strategy: { type: 'string', default: 'Redact' },
       'without-sidecar': { type: 'boolean', default: false },
     },

@@ -33,7 +33,7 @@ async function* runSet(set: string, file: string, options: MaskingOptions, judge
   if (databases === null)
     throw new Error('the masking cases need PostgreSQL 15 with its contributed modules: Debian has them in postgresql-15');
   try {
-    const reference = options.withoutSidecar ? null : await startReference(databases.server.port, options);
+    const reference = options.withoutSidecar ? null : await startReference(databases, options);
     const stage: Stage = { databases, port: reference?.port ?? databases.server.port, options };
     try {
       for (const item of items)

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { loadFolder } from '#cli/folder/source.ts';
 import { startSidecar } from '#sidecar/start.ts';
 import type { MaskingOptions } from './case.ts';
-import { ACCOUNTS, DATABASE } from './databases.ts';
+import { ACCOUNTS, DATABASE, type Databases } from './databases.ts';
 
 const WORKLOAD = { namespace: 'corpus', serviceAccount: 'agent' };
 
@@ -18,8 +18,11 @@ const COLUMNS = [
 
 type Policy = Pick<MaskingOptions, 'predicates' | 'strategy'>;
 
+/** It only counts orders: the one function of the schema that may be called. */
+const VETTED = 'order_count(integer)';
+
 /** Everything is allowed: what holds here holds by the masks alone. */
-function manifests(port: number, { predicates, strategy }: Policy): string {
+function manifests(port: number, { predicates, strategy }: Policy, definition: string): string {
   const users = Object.values(ACCOUNTS).map(({ user }) => `{name: ${user}, secretRef: {name: ${user}}}`);
   const secrets = Object.values(ACCOUNTS).map(
     ({ user, password }) => `
@@ -54,6 +57,7 @@ metadata: {name: reference, namespace: corpus}
 spec:
   targetRefs: [{name: db}]
   predicates: ${predicates}
+  functions: [{name: order_count(integer), definitionSha256: ${definition}}]
   columns: [${COLUMNS.map((column) => `{column: ${column}, strategy: {type: ${strategy}}}`).join(', ')}]
   keySecretRef: {name: masking}
   detectors:
@@ -74,11 +78,12 @@ export interface Reference {
   stop(): Promise<void>;
 }
 
-export async function startReference(serverPort: number, policy: Policy): Promise<Reference> {
+export async function startReference(databases: Databases, policy: Policy): Promise<Reference> {
+  const definition = await databases.definitionOf(VETTED);
   const folder = await mkdtemp(join(tmpdir(), 'chaperone-corpus-'));
   try {
     await mkdir(join(folder, 'manifests'));
-    await writeFile(join(folder, 'manifests/all.yaml'), manifests(serverPort, policy), { mode: 0o600 });
+    await writeFile(join(folder, 'manifests/all.yaml'), manifests(databases.server.port, policy, definition), { mode: 0o600 });
     const read = loadFolder({ manifests: join(folder, 'manifests'), workload: WORKLOAD });
     if (!read.ok) throw new Error(read.problems.map(({ line, message }) => `line ${line}: ${message}`).join('\n'));
     const sidecar = await startSidecar({ state: join(folder, 'state'), workload: WORKLOAD, log: SILENT });

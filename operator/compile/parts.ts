@@ -128,6 +128,8 @@ export function compileMasking(
       strategy: compileStrategy(strategy, spec, name),
     })),
     exemptSubjects: exempt.map(compileSubject),
+    ...(spec.predicates === 'Strict' ? { predicates: 'Strict' } : {}),
+    ...(spec.functions === undefined ? {} : { functions: spec.functions.map(({ definitionSha256 }) => definitionSha256) }),
   };
   const idle = protocol === 'HTTP' && whole.detectors.length === 0 ? ['columns mask nothing of a target that speaks HTTP'] : [];
   return {

@@ -110,6 +110,8 @@ function capabilities(
     ['approval/1', rules.some(({ action }) => action === 'RequireApproval')],
     ['mask-source/1', protocol === 'PostgreSQL' && masking.some(({ columns }) => columns.length > 0)],
     ['mask-token/1', maskingKeys(masking).length > 0],
+    ['mask-strict/1', masking.some(({ predicates }) => predicates !== undefined)],
+    ['mask-functions/1', masking.some(({ functions }) => functions !== undefined)],
     ['mask-detect/1', masking.some(({ detectors }) => detectors.length > 0)],
     ['limits/1', policies.some(({ limits }) => limits !== undefined)],
     ['effects/1', rules.some(({ sql }) => sql?.effects !== undefined) || policies.some(({ readOnly }) => readOnly === true)],

@@ -19,6 +19,8 @@ export const NO_EFFECTS: Effects = {
   discardsAll: false,
   copyIn: false,
   copyOut: false,
+  notifies: [],
+  stateLast: true,
 };
 
 const DDL = new Set(['Create', 'Alter', 'Drop', 'Grant', 'Revoke', 'Comment', 'Do', 'Call', 'Other']);
@@ -43,6 +45,8 @@ export function effectsOf(facts: StatementFacts, at: Resolver | null): Effects {
     discardsAll,
     copyIn: plainCopy && node.is_from === true,
     copyOut: plainCopy && node.is_from !== true,
+    notifies: type === 'NotifyStmt' ? [{ channel: text(node.conditionname), payload: text(node.payload) }] : [],
+    stateLast: true,
   };
 }
 
@@ -92,6 +96,8 @@ export function mergeEffects(all: readonly Effects[]): Effects {
     discardsAll: some((item) => item.discardsAll),
     copyIn: some((item) => item.copyIn),
     copyOut: some((item) => item.copyOut),
+    notifies: all.flatMap((item) => item.notifies),
+    stateLast: all.every((item) => item.stateLast),
   };
 }
 

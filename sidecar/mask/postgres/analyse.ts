@@ -63,6 +63,10 @@ export interface Effects {
   /** COPY FROM STDIN, COPY TO STDOUT. */
   readonly copyIn: boolean;
   readonly copyOut: boolean;
+  /** NOTIFY: what the client itself says. */
+  readonly notifies: readonly { readonly channel: string; readonly payload: string }[];
+  /** Nothing is named after the statement that changes role, search_path or the like. */
+  readonly stateLast: boolean;
 }
 
 export interface Analysis {

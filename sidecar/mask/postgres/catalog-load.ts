@@ -179,6 +179,7 @@ function toFunction(row: Row): CatalogFunction {
     language: str(row[5]),
     securityDefiner: row[6] !== 'f',
     ofExtension: row[7] === 't',
+    definitionSha256: row[8] ?? null,
   };
 }
 

@@ -66,6 +66,8 @@ export interface CatalogFunction {
   readonly securityDefiner: boolean;
   /** It came with an extension. */
   readonly ofExtension: boolean;
+  /** SHA-256 of what pg_get_functiondef gives; null for what came with the server, and for aggregates. */
+  readonly definitionSha256: string | null;
 }
 
 export interface CatalogOperator {

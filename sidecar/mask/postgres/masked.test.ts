@@ -332,7 +332,7 @@ for (const major of [18, 15] as const) {
         const modifiers = MODIFIERS[name.replace(/^_/, '')] ?? [];
         for (const typmod of ['', ...modifiers]) {
           const column = { name: 'c', attnum: 1, type, typmod };
-          const expression = maskExpression(catalog, column, { strategy: { type: 'Redact' }, authors: [] }, 'm');
+          const expression = maskExpression(catalog, column, { strategy: { type: 'Redact' }, authors: [], strict: false }, 'm');
           const shown = await answer(`SELECT ${expression}`);
           assert.doesNotMatch(shown, /^error/, expression);
           if (expression.startsWith('NULL')) none.push(name);

@@ -85,13 +85,19 @@ const MASKED: Readonly<Record<string, readonly string[]>> = {
   'public.v_own': ['secret_memo'],
 };
 
-export function maskWith(strategy: SnapshotStrategy, active = true): MaskPolicy {
+export function maskWith(
+  strategy: SnapshotStrategy,
+  active = true,
+  strict = false,
+  functions: ReadonlySet<string> = new Set(),
+): MaskPolicy {
   return {
     active,
     detectors: [],
-    key: JSON.stringify([strategy, active]),
+    functions,
+    key: JSON.stringify([strategy, active, strict, [...functions]]),
     column: (schema, relation, column) =>
-      active && MASKED[`${schema}.${relation}`]?.includes(column) === true ? { strategy, authors: [] } : null,
+      active && MASKED[`${schema}.${relation}`]?.includes(column) === true ? { strategy, authors: [], strict } : null,
   };
 }
 

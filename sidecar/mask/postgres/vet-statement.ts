@@ -7,6 +7,8 @@ import type { Refusal } from './analyse.ts';
 import { type Resolver, resolveRelation } from './resolve.ts';
 import { refusal, vetNames } from './vet.ts';
 import { isVettedSetting } from './vet-lists.ts';
+import { decidedByMasked } from './vet-predicates.ts';
+import { dropsTemporaryTables, isTemporaryTable, keepsMasked } from './vet-temporary.ts';
 import { vetWrites, type WriteFinding } from './vet-writes.ts';
 import type { MaskedCatalog } from './world.ts';
 
@@ -28,6 +30,7 @@ const ALLOWED_KINDS: ReadonlySet<StatementKind> = new Set<StatementKind>([
   'Deallocate',
   'Cursor',
   'Maintenance',
+  'Listen',
 ]);
 
 /** Name nothing, so that they need no catalog. */
@@ -39,10 +42,13 @@ export const NAMELESS: ReadonlySet<string> = new Set([
   'ClosePortalStmt',
   'FetchStmt',
   'DiscardStmt',
+  'ListenStmt',
+  'UnlistenStmt',
+  'NotifyStmt',
 ]);
 
 export function vetMasked(world: MaskedCatalog | null, at: Resolver | null, facts: StatementFacts): WriteFinding {
-  const early = vetKinds(facts) ?? vetSettings(facts) ?? vetTransaction(facts) ?? vetCopyForm(facts);
+  const early = vetKinds(facts, at) ?? vetSettings(facts) ?? vetTransaction(facts) ?? vetCopyForm(facts);
   if (early !== null) return { refusal: early, parameters: [] };
   if (NAMELESS.has(facts.type)) return { refusal: null, parameters: [] };
   if (world === null || at === null)
@@ -51,8 +57,9 @@ export function vetMasked(world: MaskedCatalog | null, at: Resolver | null, fact
   return found === null ? vetWrites(world, at, facts) : { refusal: found, parameters: [] };
 }
 
-function vetKinds(facts: StatementFacts): Refusal | null {
-  const kind = facts.kinds.find((item) => !ALLOWED_KINDS.has(item));
+function vetKinds(facts: StatementFacts, at: Resolver | null): Refusal | null {
+  const temporary = isTemporaryTable(facts) ? 'Create' : dropsTemporaryTables(facts, at) ? 'Drop' : null;
+  const kind = facts.kinds.find((item) => !ALLOWED_KINDS.has(item) && item !== temporary);
   if (kind !== undefined) return refusal('NotSupported', `${kind} is not supported on a target with masks`);
   if (facts.type === 'VacuumStmt') {
     const verbose = list(facts.node.options).some((option) => text(asNode(option, 'DefElem')?.defname) === 'verbose');
@@ -99,11 +106,13 @@ function vetCopyForm(facts: StatementFacts): Refusal | null {
 /** Uses of a relation with masked columns that the rewriter leaves alone. */
 function vetUseOfMasked(world: MaskedCatalog, at: Resolver, facts: StatementFacts): Refusal | null {
   const touched = facts.relations.filter((fact) => {
-    const relation = resolveRelation(at, fact);
+    const relation = fact.role === 'Create' ? null : resolveRelation(at, fact);
     return relation !== null && world.touchesMasked(relation);
   });
   const [first] = touched;
   if (first === undefined) return null;
+  const kept = keepsMasked(world, at, facts);
+  if (kept !== null) return refusal('NotRewritable', kept);
   if (facts.kinds.includes('Explain')) return refusal('NotRewritable', `EXPLAIN of ${first.name}, which has masked columns`);
   if (facts.locking) return refusal('NotRewritable', `FOR UPDATE or FOR SHARE with ${first.name}, which has masked columns`);
   for (const fact of touched) {
@@ -113,6 +122,8 @@ function vetUseOfMasked(world: MaskedCatalog, at: Resolver, facts: StatementFact
     if (fact.role !== 'From' && fact.role !== 'Target' && !isTruncate)
       return refusal('NotRewritable', `${facts.type} of ${fact.name}, which has masked columns`);
   }
+  const decided = decidedByMasked(world, at, facts, touched);
+  if (decided !== null) return refusal('NotRewritable', `${decided}, which is masked, and the MaskingRule has predicates: Strict`);
   return vetQualifiedColumns(facts, touched);
 }
 

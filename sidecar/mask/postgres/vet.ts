@@ -2,7 +2,7 @@
 import { asNode, type Fields, list, text } from '#sidecar/wire/postgres/sql/ast.ts';
 import type { StatementFacts, WrittenName } from '#sidecar/wire/postgres/sql/facts.ts';
 import type { Refusal, RefusalCode } from './analyse.ts';
-import type { CatalogType, Relation } from './catalog.ts';
+import type { CatalogFunction, CatalogType, Relation } from './catalog.ts';
 import { FIRST_USER_OID } from './catalog-queries.ts';
 import { candidateFunctions, candidateOperators, isTemporary, type Resolver, resolveRelation, resolveType } from './resolve.ts';
 import { vetCatalogColumns } from './vet-catalogs.ts';
@@ -44,10 +44,17 @@ function vetFunctions(world: MaskedCatalog, at: Resolver, facts: StatementFacts)
     const candidates = candidateFunctions(at, name);
     if (candidates.length === 0 && name.syntax) continue;
     if (candidates.length === 0) return refusal('NotResolved', `function ${written(name)} is not in the catalog`);
-    const bad = candidates.find((item) => !isVettedFunction(item) && !(isSequenceFunction(item) && countsNothingMasked(world)));
+    const bad = candidates.find(
+      (item) => !isVettedFunction(item) && !isListed(world, item) && !(isSequenceFunction(item) && countsNothingMasked(world)),
+    );
     if (bad !== undefined) return refusal('NotSupported', `function ${bad.schema}.${bad.name} is not allowed on a target with masks`);
   }
   return null;
+}
+
+/** Somebody has read its body, and wrote it into every MaskingRule. */
+function isListed(world: MaskedCatalog, { definitionSha256 }: CatalogFunction): boolean {
+  return definitionSha256 !== null && world.mask.functions.has(definitionSha256);
 }
 
 /** `row.name` calls the function `name` where the row has no such column. A name that a user's function has is refused as a column. */
@@ -99,6 +106,8 @@ function isVettedType(world: MaskedCatalog, type: CatalogType): boolean {
 function vetRelations(world: MaskedCatalog, at: Resolver, facts: StatementFacts, depth: number): Refusal | null {
   const read: { readonly relation: Relation; readonly node: Fields }[] = [];
   for (const fact of facts.relations) {
+    // It does not exist yet.
+    if (fact.role === 'Create') continue;
     const relation = resolveRelation(at, fact);
     if (relation === null) return refusal('NotResolved', `relation ${written(fact)} is not in the catalog`);
     read.push({ relation, node: fact.node });

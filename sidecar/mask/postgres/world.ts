@@ -149,5 +149,9 @@ function readBody(relation: Relation): ViewBody | null {
 
 function together(known: ColumnMask | undefined, mask: ColumnMask): ColumnMask {
   if (known === undefined) return mask;
-  return { strategy: stricter(known.strategy, mask.strategy), authors: [...known.authors, ...mask.authors] };
+  return {
+    strategy: stricter(known.strategy, mask.strategy),
+    authors: [...known.authors, ...mask.authors],
+    strict: known.strict || mask.strict,
+  };
 }

@@ -5,6 +5,7 @@ import { isNeverShown } from '../../mask/postgres/rows-types.ts';
 import { decodeCommandComplete } from '../../wire/postgres/messages/command_complete.ts';
 import { decodeDataRow } from '../../wire/postgres/messages/data_row.ts';
 import { decodeErrorFields, encodeErrorResponse, encodeNoticeResponse } from '../../wire/postgres/messages/error_notice.ts';
+import { decodeNotificationResponse } from '../../wire/postgres/messages/notification_response.ts';
 import { decodeParameterStatus } from '../../wire/postgres/messages/parameter_status.ts';
 import { decodeReadyForQuery } from '../../wire/postgres/messages/ready_for_query.ts';
 import { type Column, decodeRowDescription } from '../../wire/postgres/messages/row_description.ts';
@@ -64,9 +65,7 @@ export class Backend implements FrameSink {
       case BACKEND.ParameterStatus:
         return this.#parameter(buffer, start, end);
       case BACKEND.NotificationResponse:
-        // Payloads carry whatever another session put in; where something is masked they are not passed on.
-        if (session.mask?.active === false) session.toClient.forward(buffer, start, end);
-        return;
+        return this.#notification(buffer, start, end);
       case BACKEND.ErrorResponse:
         return this.#error(buffer, start, end);
       case BACKEND.ReadyForQuery:
@@ -74,6 +73,16 @@ export class Backend implements FrameSink {
       default:
         return this.#answer(type, buffer, start, end);
     }
+  }
+
+  /** Payloads carry whatever another session put in: where something is masked only those come back that the client itself sent. */
+  #notification(buffer: Buffer, start: number, end: number): void {
+    const session = this.#session;
+    if (session.mask?.active !== false) {
+      const { pid, channel, payload } = decodeNotificationResponse(buffer, start, end);
+      if (pid !== session.parts.server.key?.pid || !session.notified.take(channel, payload)) return;
+    }
+    session.toClient.forward(buffer, start, end);
   }
 
   #run(): Run | null {

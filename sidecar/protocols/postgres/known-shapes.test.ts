@@ -12,7 +12,7 @@ import { gate, POLICY, resourceOn } from './testing/manifests.ts';
 import { type Answer, RawClient, statesOf } from './testing/raw.ts';
 import { type Rig, startRig } from './testing/rig.ts';
 
-const NO_MASK: MaskPolicy = { active: false, column: () => null, detectors: [], key: '' };
+const NO_MASK: MaskPolicy = { active: false, column: () => null, detectors: [], functions: new Set(), key: '' };
 const state = { searchPath: ['public'], user: 'app', database: 'shop' };
 
 /** What it looks at, and nothing else. */

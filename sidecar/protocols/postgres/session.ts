@@ -21,6 +21,7 @@ import { LimitMeter } from '../limits.ts';
 import { ExpectQueue } from './expect.ts';
 import { KnownShapes } from './known-shapes.ts';
 import { NameTable } from './names.ts';
+import { Notified } from './notified.ts';
 import { Outbox } from './outbox.ts';
 import { denialFields, fatalFields } from './reply.ts';
 import type { Run, RunHost } from './run.ts';
@@ -58,6 +59,7 @@ export class PgSession {
   readonly queue = new ExpectQueue();
   readonly names = new NameTable<Named>();
   readonly shapes = new KnownShapes();
+  readonly notified = new Notified();
   readonly cursors = new Map<string, Analysis>();
   readonly toClient: Outbox;
   readonly toServer: Outbox;
@@ -369,4 +371,4 @@ export function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : error instanceof Error ? error.name : 'unknown';
 }
 
-const NO_MASK: MaskPolicy = { active: false, column: () => null, detectors: [], key: '' };
+const NO_MASK: MaskPolicy = { active: false, column: () => null, detectors: [], functions: new Set(), key: '' };

@@ -24,6 +24,7 @@ export async function copyBarrier(session: PgSession, run: Run): Promise<void> {
 /** What a statement may change in how names are read counts from when it is sent, not from when it succeeded. */
 export function noteState(session: PgSession, run: Run): void {
   const { effects } = run.analysis;
+  for (const { channel, payload } of effects.notifies) session.notified.add(channel, payload);
   if (effects.state || effects.ddl) session.stateTouched = true;
   if (effects.ddl) session.ddlOpen = true;
   // What a transaction did to role and search_path is undone with it.
