@@ -100,7 +100,7 @@ function build(input: AnalyseInput, world: MaskedCatalog | null, basis: string, 
     maskedParameters: parameters,
     passwords: carriesPassword(input.sql) || runs.some((run) => run.analysis?.passwords === true),
     refusal: refused,
-    effects: { ...mergeEffects(effects), stateLast: changesStateLast(all, at) },
+    effects: { ...mergeEffects(effects), namesAfterState: namesAfterState(all, at) },
     plan,
     mustDescribe: plan !== null || (input.mask.active && all.some((facts) => runsNamed(facts) !== null || showsCatalog(facts, at))),
     isMasked: input.mask.active && world !== null ? world.isMasked : null,
@@ -166,10 +166,10 @@ function refuseAlways(facts: StatementFacts): Refusal | null {
   return null;
 }
 
-/** After the first statement that may change how names are read there is none that names anything. */
-function changesStateLast(all: readonly StatementFacts[], at: Resolver | null): boolean {
+/** After the first statement that may change how names are read there is one that names something. */
+function namesAfterState(all: readonly StatementFacts[], at: Resolver | null): boolean {
   const first = all.findIndex((facts) => effectsOf(facts, at).state);
-  return first < 0 || all.slice(first + 1).every((facts) => NAMELESS.has(facts.type));
+  return first >= 0 && all.slice(first + 1).some((facts) => !NAMELESS.has(facts.type));
 }
 
 /** Names after a change of search_path would be resolved by the old one. */

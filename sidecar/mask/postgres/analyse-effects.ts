@@ -20,7 +20,7 @@ export const NO_EFFECTS: Effects = {
   copyIn: false,
   copyOut: false,
   notifies: [],
-  stateLast: true,
+  namesAfterState: false,
 };
 
 const DDL = new Set(['Create', 'Alter', 'Drop', 'Grant', 'Revoke', 'Comment', 'Do', 'Call', 'Other']);
@@ -46,7 +46,7 @@ export function effectsOf(facts: StatementFacts, at: Resolver | null): Effects {
     copyIn: plainCopy && node.is_from === true,
     copyOut: plainCopy && node.is_from !== true,
     notifies: type === 'NotifyStmt' ? [{ channel: text(node.conditionname), payload: text(node.payload) }] : [],
-    stateLast: true,
+    namesAfterState: false,
   };
 }
 
@@ -97,7 +97,7 @@ export function mergeEffects(all: readonly Effects[]): Effects {
     copyIn: some((item) => item.copyIn),
     copyOut: some((item) => item.copyOut),
     notifies: all.flatMap((item) => item.notifies),
-    stateLast: all.every((item) => item.stateLast),
+    namesAfterState: some((item) => item.namesAfterState),
   };
 }
 

@@ -65,8 +65,8 @@ export interface Effects {
   readonly copyOut: boolean;
   /** NOTIFY: what the client itself says. */
   readonly notifies: readonly { readonly channel: string; readonly payload: string }[];
-  /** Nothing is named after the statement that changes role, search_path or the like. */
-  readonly stateLast: boolean;
+  /** Something is named after a statement that changes role, search_path or the like. */
+  readonly namesAfterState: boolean;
 }
 
 export interface Analysis {

@@ -119,7 +119,7 @@ function mixesState(session: PgSession, analysis: Analysis): Denial | null {
   if (!session.needsNames || analysis.statements.length < 2) return null;
   const { effects } = analysis;
   const ends = effects.endsTransaction && (session.stateTouched || !session.namesReady);
-  if ((!effects.state || effects.stateLast) && !ends && !namesAfterCode(session, analysis)) return null;
+  if (!effects.namesAfterState && !ends && !namesAfterCode(session, analysis)) return null;
   return denialOf('session-state', 'NotResolved', 'a statement that may change role or search_path must be sent alone');
 }
 
