@@ -36,6 +36,8 @@ export interface SlicePublisher {
   stop(): Promise<void>;
 }
 
+/** Of etcd's 1.5 MiB, with room for managed fields. What sidecars say of refused snapshots is text of theirs, up to 10 kB each. */
+const MAX_SLICE_BYTES = 512 * 1024;
 const MIN_INTERVAL_MS = 500;
 const RENEW_MS = 30_000;
 const MANAGER = 'chaperone-slices';
@@ -54,10 +56,8 @@ export function startSlicePublisher(options: SlicePublisherOptions): SlicePublis
   const write = async () => {
     const current = generation;
     lastAt = performance.now();
-    const all = board.all().map(entryOf);
-    const parts = Math.max(1, Math.ceil(all.length / MAX_SIDECARS_PER_SLICE));
-    for (let index = 0; index < parts; index++) {
-      const sidecars = all.slice(index * MAX_SIDECARS_PER_SLICE, (index + 1) * MAX_SIDECARS_PER_SLICE);
+    const parts = partsOf(board.all().map(entryOf));
+    for (const [index, sidecars] of parts.entries()) {
       const spec: SidecarSliceSpec = { replica, renewedAt: new Date(now()).toISOString(), generation: current, sidecars };
       const ownerReferences = owner === null ? {} : { ownerReferences: [{ apiVersion: 'v1', kind: 'Pod', ...owner }] };
       const object = {
@@ -68,8 +68,8 @@ export function startSlicePublisher(options: SlicePublisherOptions): SlicePublis
       };
       await kube.apply<SidecarSliceObject>(SIDECAR_SLICES, object, { force: true, fieldManager: MANAGER });
     }
-    for (let index = parts; index < slices; index++) await remove(nameOf(index));
-    slices = parts;
+    for (let index = parts.length; index < slices; index++) await remove(nameOf(index));
+    slices = parts.length;
     written = current;
   };
   const remove = async (name: string) => {
@@ -112,6 +112,24 @@ export function startSlicePublisher(options: SlicePublisherOptions): SlicePublis
       for (let index = 0; index < slices; index++) await remove(nameOf(index)).catch(() => {});
     },
   };
+}
+
+/** As many slices as it takes, one at least: an object that the API server can't store would keep all sidecars in it from being counted. */
+export function partsOf(entries: readonly SliceEntry[]): SliceEntry[][] {
+  const parts: SliceEntry[][] = [[]];
+  let bytes = 0;
+  for (const entry of entries) {
+    const size = Buffer.byteLength(JSON.stringify(entry)) + 1;
+    const part = parts.at(-1) ?? [];
+    if (part.length > 0 && (part.length >= MAX_SIDECARS_PER_SLICE || bytes + size > MAX_SLICE_BYTES)) {
+      parts.push([entry]);
+      bytes = size;
+    } else {
+      part.push(entry);
+      bytes += size;
+    }
+  }
+  return parts;
 }
 
 function entryOf({ peer, sidecarVersion, connectedAtMs, acked, refused, restartRequiredFor }: ConnectedSidecar): SliceEntry {

@@ -80,11 +80,16 @@ function sent(type: 'udp4' | 'udp6', host: string, egress: EgressPolicy): Promis
   });
 }
 
+/** What nft says where the kernel does not let it: EPERM, EACCES. */
+export const isForbidden = (message: string): boolean =>
+  /^nft failed \(\d+\): .*\b(Operation not permitted|Permission denied)\b/s.test(message);
+
 async function changed(): Promise<string> {
   try {
     await nft(['delete', 'table', 'inet', 'chaperone'], '');
   } catch (error: unknown) {
-    if (error instanceof ConfinementError) return 'refused';
+    // Whatever else nft fails of (it is not there, it hangs, it does not understand) says nothing of what this container may do.
+    if (error instanceof ConfinementError && isForbidden(error.message)) return 'refused';
     throw error;
   }
   throw new ConfinementError('a container without capabilities could delete the rules');
