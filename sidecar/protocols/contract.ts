@@ -138,6 +138,8 @@ export function registerContract(name: string, start: () => Promise<ContractTarg
     await world.vote(asked.name, 'approve');
     assert.deepEqual(await answer, { type: 'ok' });
     assert.equal(touched('held'), before + 1);
+    // How it ended may be recorded a moment after the answer.
+    await until(() => world.order(asked.session).includes('result'));
     const events = world.order(asked.session);
     assert.deepEqual(events.slice(events.indexOf('hold'), events.indexOf('hold') + 6), [
       'hold',

@@ -103,30 +103,41 @@ export class SegmentFile {
   append(open: string, later = false): void {
     const chained = this.#head + open;
     const head = hash('sha256', chained);
-    // As `withLastMember` would put it. Hashing has made one piece of the text: a part of that is copied at once, `open` would be put together again.
-    this.#waiting += `${chained.slice(this.#head.length)},"hash":"${head}"}\n`;
+    // Hashing has made one piece of the text: a part of that is copied at once, `open` would be put together again.
+    const line = chained.slice(this.#head.length);
+    // As `withLastMember` would put it.
+    const end = `,"hash":"${head}"}\n`;
     this.#head = head;
     this.#events += 1;
     this.#seq += 1;
+    // In memory nothing has to wait.
+    const put = this.#waiting === '' && this.#stretch ? this.#stretch.write(this.#bytes, line, end) : null;
+    if (put !== null) return this.#isWritten(put);
+    this.#waiting += line + end;
     if (!later || this.#waiting.length >= WAITING_CHARS) this.flush();
   }
 
   /** Writes what waits. Throws what the file system says; `cutTorn` then goes back to what was written. */
   flush(): void {
     if (this.#waiting === '') return;
-    this.#bytes += this.#put(this.#header === null ? this.#waiting : this.#header + this.#waiting);
+    const put = this.#put(this.#header === null ? this.#waiting : this.#header + this.#waiting);
     this.#header = null;
     this.#waiting = '';
+    this.#isWritten(put);
+  }
+
+  #isWritten(bytes: number): void {
+    this.#bytes += bytes;
     this.#written = { head: this.#head, events: this.#events, seq: this.#seq };
   }
 
   #put(text: string): number {
     if (this.#stretch === undefined || this.#bytes < MAPPED_FROM_BYTES) return writeText(this.#fd, text);
-    const taken = this.#stretch?.write(text, this.#bytes) ?? null;
+    const taken = this.#stretch?.write(this.#bytes, text) ?? null;
     if (taken !== null) return taken;
     this.#stretch?.end();
     this.#stretch = MappedStretch.of(this.#fd, this.#bytes, Math.max(STRETCH_BYTES, text.length * 3)) ?? undefined;
-    const put = this.#stretch?.write(text, this.#bytes) ?? null;
+    const put = this.#stretch?.write(this.#bytes, text) ?? null;
     if (put !== null) return put;
     // What is appended would come behind the room that was taken.
     this.#cut();

@@ -48,11 +48,12 @@ export class MappedStretch {
     this.#bytes = Buffer.from(calls.view(address, size));
   }
 
-  /** Puts the text in UTF-8 at that offset in the file, and returns its bytes. Null, and nothing is done, where there may not be room for it. */
-  write(text: string, at: number): number | null {
+  /** Puts the text in UTF-8 at that offset in the file, and `more` behind it. Returns their bytes. Null, and nothing is done, where there may not be room. */
+  write(at: number, text: string, more = ''): number | null {
     const index = at - this.from;
-    if (text.length * 3 > this.#bytes.length - index) return null;
-    return this.#bytes.write(text, index, 'utf8');
+    if ((text.length + more.length) * 3 > this.#bytes.length - index) return null;
+    const put = this.#bytes.write(text, index, 'utf8');
+    return more === '' ? put : put + this.#bytes.write(more, index + put, 'utf8');
   }
 
   /** Gives the memory back. What was put there stays in the file. */

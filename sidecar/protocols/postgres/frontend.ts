@@ -69,14 +69,14 @@ function onQuery(session: PgSession, frame: Frame): void | Promise<void> {
   });
 }
 
-/** A chunk that is one Query whose analysis is known, where one may be taken now. Null: nothing was done. */
-export function onKnownQuery(session: PgSession, chunk: Buffer): { readonly wait: void | Promise<void> } | null {
+/** A chunk that is one Query whose analysis is known, where one may be taken now; `send` is called when it may leave. Null: nothing was done. */
+export function onKnownQuery(session: PgSession, chunk: Buffer, send: () => void): { readonly wait: void | Promise<void> } | null {
   if (session.copyRun !== null || session.skipping !== 'no' || session.held !== null || session.ended) return null;
   const analysis = session.shapes.find(session, chunk);
   if (analysis === null) return null;
   session.meter.touch(session.parts.context.now());
   // The chunk may be lent, and what is held is sent later.
-  return { wait: judgeAnalysed(session, analysis, Buffer.from(chunk)) };
+  return { wait: judgeAnalysed(session, analysis, Buffer.from(chunk), send) };
 }
 
 function judgeQuery(session: PgSession, text: string, frame: Frame): void | Promise<void> {
@@ -85,7 +85,7 @@ function judgeQuery(session: PgSession, text: string, frame: Frame): void | Prom
   return judgeAnalysed(session, analysis, copyOf(frame));
 }
 
-function judgeAnalysed(session: PgSession, analysis: Analysis, received: Buffer): void | Promise<void> {
+function judgeAnalysed(session: PgSession, analysis: Analysis, received: Buffer, send?: () => void): void | Promise<void> {
   const { sql: text } = analysis;
   const refused = mixesState(session, analysis) ?? tooManyNames(session, analysis);
   if (refused !== null) return refuseQuery(session, refused);
@@ -95,11 +95,13 @@ function judgeAnalysed(session: PgSession, analysis: Analysis, received: Buffer)
   const proceed = (result: Judged): void | Promise<void> => {
     if (result.type === 'dropped') return;
     if (result.type === 'deny') return session.denySimple(result.denial, sqlstateOf(result.denial.verdict.code));
-    const run = new Run(result.recorded, analysis, session.runHost, session.parts.context.now());
+    const newRun = () => new Run(result.recorded, analysis, session.runHost, session.parts.context.now());
     const { guard } = result.recorded.permit.verdict;
     // In a failed transaction nothing but its end runs.
-    if (guard !== undefined && session.tx !== 'E') return runGuardedQuery(session, request, run, guard);
+    if (guard !== undefined && session.tx !== 'E') return runGuardedQuery(session, request, newRun(), guard);
     session.sendPermitted(result.recorded);
+    send?.();
+    const run = newRun();
     session.queue.push({ type: 'query', segment: session.segment, run });
     session.nextSegment();
     session.names.dropUnnamed();

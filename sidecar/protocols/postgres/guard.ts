@@ -86,7 +86,7 @@ async function finishQuery(guarded: Guarded, own: boolean): Promise<void> {
       letGo(session, run, 'error');
       session.denySimple(denial, DENIED);
       session.toServer.flush();
-      return session.runLater();
+      return session.later.run();
     }
     await askOwn(session, 'ROLLBACK');
     session.toClient.add(encodeErrorResponse(denialFields(denial.verdict, DENIED)));
@@ -116,7 +116,7 @@ function answer(session: PgSession, run: Run, status: 'ok' | 'error', tx: 'I' | 
   session.toClient.add(encodeReadyForQuery(tx));
   session.toClient.flush();
   letGo(session, run, status);
-  session.runLater();
+  session.later.run();
 }
 
 /** Of an Execute: the transaction of its segment is only committed by the Sync that comes later. */
@@ -158,7 +158,7 @@ async function finishExecute(guarded: Guarded): Promise<void> {
   }
   session.toClient.flush();
   letGo(session, run, status === 'ok' && denial === null ? 'ok' : 'error');
-  session.runLater();
+  session.later.run();
 }
 
 function holdBack(session: PgSession, run: Run): void {

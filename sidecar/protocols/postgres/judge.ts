@@ -82,7 +82,7 @@ function record(session: PgSession, request: Request, permit: Permit): Judged | 
   const { recorder, resource } = session.parts;
   const action = recordedAction(session, request);
   const recorded = recorder.permit(permit, action);
-  if (request.step !== 'Parse') tell(session, action.received, permit.verdict);
+  if (request.step !== 'Parse') tellLater(session, action.received, permit.verdict);
   const judged: Judged = { type: 'send', recorded };
   return resource.recording.fsync === 'Always' ? recorder.durable().then(() => judged) : judged;
 }
@@ -90,7 +90,7 @@ function record(session: PgSession, request: Request, permit: Permit): Judged | 
 export function refuse(session: PgSession, request: Request, denial: Denial): Judged & { readonly type: 'deny' } {
   const action = recordedAction(session, request);
   session.parts.recorder.deny(denial, action);
-  tell(session, action.received, denial.verdict);
+  tellLater(session, action.received, denial.verdict);
   return { type: 'deny', denial };
 }
 
@@ -108,6 +108,8 @@ async function hold(session: PgSession, request: Request, action: SqlAction, ver
     ...(verdict.audit.length > 0 && { audit: verdict.audit }),
     snapshot: context.policy.version,
   });
+  // Who is to decide is told at once, and after what came before.
+  session.later.run();
   tell(session, recorded.received, verdict);
   const summary = summaryOf(recorded, request.analysis.statements.length);
   if (Buffer.byteLength(summary) > SUMMARY_BYTES) {
@@ -224,6 +226,11 @@ function summaryOf(action: SqlRecorded, statements: number): string {
   return `${parameters}${several}${action.received}`;
 }
 
+/** When its bytes are on their way. */
+function tellLater(session: PgSession, received: string, verdict: Verdict): void {
+  session.later.add(() => tell(session, received, verdict));
+}
+
 /** `received` is the recording's text: tokenised where it has to be. */
 function tell(session: PgSession, received: string, verdict: Verdict): void {
   const { context, connection, recorder, principals } = session.parts;
@@ -240,5 +247,5 @@ function tell(session: PgSession, received: string, verdict: Verdict): void {
 /** A message that is refused without being a statement. */
 export function recordRefusal(session: PgSession, message: string, denial: Denial): void {
   session.parts.recorder.deny(denial, { type: 'protocol', message });
-  tell(session, message, denial.verdict);
+  tellLater(session, message, denial.verdict);
 }

@@ -1,9 +1,8 @@
-import { WireError } from '../../wire/postgres/errors.ts';
 import type { FrameReader } from '../../wire/postgres/frame.ts';
 import { FrameSplitter } from '../../wire/postgres/splitter.ts';
 import { Backend } from './backend.ts';
 import { onFrontend, onKnownQuery } from './frontend.ts';
-import { codeOf, type PgSession } from './session.ts';
+import type { PgSession } from './session.ts';
 
 /** While a message waits (for an approval, a catalog), the client may run ahead by this much. */
 const AHEAD_BYTES = 1024 * 1024;
@@ -22,7 +21,7 @@ export function runSession(session: PgSession, reader: FrameReader): Promise<voi
     });
     if (!session.toClient.flush() && !session.ended) server.stream.pause();
     if (!session.toServer.flush() && !session.ended) client.pause();
-    guard(session, () => session.runLater());
+    guard(session, () => session.later.soon());
   };
   if (server.leftover.length > 0) fromServer(server.leftover);
   server.stream.start({
@@ -73,11 +72,11 @@ class Pump {
   #takeKnown(chunk: Buffer): boolean {
     const session = this.#session;
     try {
-      const taken = onKnownQuery(session, chunk);
+      const taken = onKnownQuery(session, chunk, this.#send);
       if (taken === null) return false;
       if (taken.wait !== undefined) this.#wait(taken.wait);
     } catch (error: unknown) {
-      fail(session, error);
+      session.failed(error);
     }
     this.#flush();
     return true;
@@ -102,8 +101,13 @@ class Pump {
     const session = this.#session;
     if (!session.toClient.flush()) this.#unread = true;
     if (this.#unread && !session.ended) this.#pause();
-    if (!session.toServer.flush() && !session.ended) this.#pause();
+    this.#send();
+    guard(session, () => session.later.run());
   }
+
+  readonly #send = (): void => {
+    if (!this.#session.toServer.flush() && !this.#session.ended) this.#pause();
+  };
 
   clientReads(): void {
     if (!this.#unread) return;
@@ -139,19 +143,10 @@ function rethrow(error: unknown): never {
   throw error;
 }
 
-/** Every error ends the session, with words that hold nothing of what was received. */
 function guard(session: PgSession, step: () => void): void {
   try {
     step();
   } catch (error: unknown) {
-    fail(session, error);
+    session.failed(error);
   }
-}
-
-function fail(session: PgSession, error: unknown): void {
-  if (error instanceof WireError) return session.fatal(error.sqlstate, error.message, 'error');
-  const recording = error instanceof Error && error.name === 'RecordingError';
-  session.parts.context.log.error({ session: session.parts.recorder.session, error: codeOf(error) }, 'a session failed');
-  if (recording) return session.fatal('58030', 'the session can no longer be recorded, so it ends', 'error');
-  session.fatal('XX000', 'an internal error', 'error');
 }

@@ -13,6 +13,7 @@ import type { Denial, Recorded } from '../../permit.ts';
 import type { Connection, DriverContext, SessionRecorder } from '../../pipeline.ts';
 import type { ByteStream } from '../../transport/stream.ts';
 import type { PostgresConnection } from '../../upstream/postgres/login.ts';
+import { WireError } from '../../wire/postgres/errors.ts';
 import { type ErrorFields, encodeErrorResponse, encodeNoticeResponse } from '../../wire/postgres/messages/error_notice.ts';
 import { encodeParse } from '../../wire/postgres/messages/parse.ts';
 import { encodeQuery } from '../../wire/postgres/messages/query.ts';
@@ -20,6 +21,7 @@ import { encodeReadyForQuery, type TransactionStatus } from '../../wire/postgres
 import { LimitMeter } from '../limits.ts';
 import { ExpectQueue } from './expect.ts';
 import { KnownShapes } from './known-shapes.ts';
+import { Later } from './later.ts';
 import { NameTable } from './names.ts';
 import { Notified } from './notified.ts';
 import { Outbox } from './outbox.ts';
@@ -63,6 +65,7 @@ export class PgSession {
   readonly cursors = new Map<string, Analysis>();
   readonly toClient: Outbox;
   readonly toServer: Outbox;
+  readonly later = new Later((error) => this.failed(error));
   readonly meter: LimitMeter;
   segment = 1;
   tx: TransactionStatus = 'I';
@@ -100,7 +103,6 @@ export class PgSession {
   readonly #unfit = new Set<string>();
   readonly runHost: RunHost;
   readonly pseudonyms: Pseudonyms;
-  #later: (() => void)[] = [];
   #settled: (() => void)[] = [];
   readonly #notices: ErrorFields[] = [];
   readonly #finished: Promise<void>;
@@ -110,7 +112,7 @@ export class PgSession {
     this.parts = parts;
     this.toClient = new Outbox(parts.client);
     this.toServer = new Outbox(parts.server.stream);
-    this.runHost = { recorder: parts.recorder, recording: parts.resource.recording, afterwards: (work) => void this.#later.push(work) };
+    this.runHost = { recorder: parts.recorder, recording: parts.resource.recording, afterwards: (work) => this.later.add(work) };
     this.pseudonyms = pseudonymsOf(parts.context.credentials, parts.resource.namespace, parts.context.log);
     this.meter = new LimitMeter(parts.context.now());
     this.state = { searchPath: [], user: parts.requestedUser, database: parts.database };
@@ -288,14 +290,6 @@ export class PgSession {
     for (const fields of this.#notices.splice(0)) this.toClient.add(encodeNoticeResponse(fields));
   }
 
-  /** What was put off until the client had its bytes. Throws RecordingError: then the session must end. */
-  runLater(): void {
-    if (this.#later.length === 0) return;
-    const later = this.#later;
-    this.#later = [];
-    for (const work of later) work();
-  }
-
   /** The server answered something: who waits for a name or for an empty queue looks again. */
   settled(): void {
     if (this.#settled.length === 0) return;
@@ -314,6 +308,15 @@ export class PgSession {
     if (this.ended) return;
     if (!this.midFrame) this.toClient.add(encodeErrorResponse(fatalFields(sqlstate, message, hint)));
     this.end(reason, message);
+  }
+
+  /** Every error ends the session, with words that hold nothing of what was received. */
+  failed(error: unknown): void {
+    if (error instanceof WireError) return this.fatal(error.sqlstate, error.message, 'error');
+    this.parts.context.log.error({ session: this.parts.recorder.session, error: codeOf(error) }, 'a session failed');
+    const recording = error instanceof Error && error.name === 'RecordingError';
+    if (recording) return this.fatal('58030', 'the session can no longer be recorded, so it ends', 'error');
+    this.fatal('XX000', 'an internal error', 'error');
   }
 
   fatalDenial(verdict: Verdict, sqlstate: string, reason: EndEvent['reason']): void {
@@ -351,7 +354,7 @@ export class PgSession {
     const now = this.parts.context.now();
     try {
       for (const run of [...this.queue.runs(), this.heldBack]) run?.release('aborted', now);
-      this.runLater();
+      this.later.run();
     } catch (error: unknown) {
       this.parts.context.log.error({ session: this.parts.recorder.session, error: codeOf(error) }, 'a result could not be recorded');
     }
