@@ -32,7 +32,7 @@ export function findTokens(world: MaskedCatalog, at: Resolver, sql: string, code
   const select = selectOf(facts);
   if (select === null || !isPlain(select) || sql.toLowerCase().includes(HIDDEN)) return NO_TOKENS;
   if (code.some((token) => token.type === TOKEN.uident)) return NO_TOKENS;
-  const items = itemsOf(world, at, facts, select);
+  const items = itemsOf(at, facts, select);
   const unfit: string[] = [];
   for (const item of items) if (item.relation !== null) findFit(world, item, item.relation, unfit);
   if (!items.some((item) => item.fit.size > 0)) return { ...NO_TOKENS, unfit };
@@ -78,18 +78,18 @@ function isPlain(select: Fields): boolean {
   return text(select.op) === 'SETOP_NONE' && NOT_PLAIN.every((name) => select[name] === undefined);
 }
 
-function itemsOf(world: MaskedCatalog, at: Resolver, facts: StatementFacts, select: Fields): readonly Item[] {
+function itemsOf(at: Resolver, facts: StatementFacts, select: Fields): readonly Item[] {
   const items: Item[] = [];
-  for (const entry of list(select.fromClause)) addItems(world, at, facts, entry, false, items);
+  for (const entry of list(select.fromClause)) addItems(at, facts, entry, false, items);
   return items;
 }
 
-function addItems(world: MaskedCatalog, at: Resolver, facts: StatementFacts, entry: unknown, merged: boolean, out: Item[]): void {
+function addItems(at: Resolver, facts: StatementFacts, entry: unknown, merged: boolean, out: Item[]): void {
   const join = asNode(entry, 'JoinExpr');
   if (join !== null && join.isNatural !== true && join.alias === undefined && join.join_using_alias === undefined) {
     const inner = merged || list(join.usingClause).length > 0;
-    addItems(world, at, facts, join.larg, inner, out);
-    addItems(world, at, facts, join.rarg, inner, out);
+    addItems(at, facts, join.larg, inner, out);
+    addItems(at, facts, join.rarg, inner, out);
     return;
   }
   const node = asNode(entry, 'RangeVar');
