@@ -184,7 +184,7 @@ function toFunction(row: Row): CatalogFunction {
 }
 
 function toColumn(row: Row): Column {
-  return { name: str(row[1]), attnum: int(row[2]), type: int(row[3]), typmod: str(row[4]) };
+  return { name: str(row[1]), attnum: int(row[2]), type: int(row[3]), typmod: str(row[4]), readable: row[5] === 't' };
 }
 
 function toType(row: Row): CatalogType {

@@ -54,6 +54,8 @@ export interface Column {
   readonly type: number;
   /** Type modifier in parentheses, as `(10,2)`; empty where there is none. */
   readonly typmod: string;
+  /** The role that reads the catalog, which is the one that sessions log in with, may SELECT it. */
+  readonly readable: boolean;
 }
 
 export interface CatalogFunction {

@@ -334,7 +334,7 @@ for (const major of [18, 15] as const) {
         const type = catalog.types.get('pg_catalog')?.get(name)?.oid ?? assert.fail(name);
         const modifiers = MODIFIERS[name.replace(/^_/, '')] ?? [];
         for (const typmod of ['', ...modifiers]) {
-          const column = { name: 'c', attnum: 1, type, typmod };
+          const column = { name: 'c', attnum: 1, type, typmod, readable: true };
           const expression = maskExpression(catalog, column, { strategy: { type: 'Redact' }, authors: [], strict: false }, 'm');
           const shown = await answer(`SELECT ${expression}`);
           assert.doesNotMatch(shown, /^error/, expression);

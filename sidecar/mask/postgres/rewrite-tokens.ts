@@ -112,6 +112,8 @@ function findFit(world: MaskedCatalog, item: Item, relation: Relation, unfit: st
   for (const column of relation.columns) {
     const strategy = world.maskedColumns(relation).get(column.name)?.strategy;
     if (strategy?.type !== 'Token' && strategy?.type !== 'FormatPreserving') continue;
+    // The server would refuse the whole statement.
+    if (!column.readable) continue;
     const { type, typmod } = baseType(world.catalog, column);
     const cell = type === null ? null : cellOf(world.catalog, type, typmod, strategy.type);
     if (type === null || cell === null) {
