@@ -32,6 +32,8 @@ export function findTokens(world: MaskedCatalog, at: Resolver, sql: string, code
   const select = selectOf(facts);
   if (select === null || !isPlain(select) || sql.toLowerCase().includes(HIDDEN)) return NO_TOKENS;
   if (code.some((token) => token.type === TOKEN.uident)) return NO_TOKENS;
+  // A function of the database could fetch from the cursor by its name.
+  if (facts.type === 'DeclareCursorStmt' && world.mask.functions.size > 0) return NO_TOKENS;
   const items = itemsOf(at, facts, select);
   const unfit: string[] = [];
   for (const item of items) if (item.relation !== null) findFit(world, item, item.relation, unfit);

@@ -115,7 +115,7 @@ export function onBind(session: PgSession, frame: Frame): Then {
       const analysis = current(session, statement);
       if ('verdict' in analysis) return refuseMessage(session, 'Bind', analysis);
       // The server plans it now, by the names of now; FETCH of another road must not find here what Execute would refuse.
-      const unjudged = refuseToBind(session, analysis);
+      const unjudged = refuseToBind(session, message.portal, analysis);
       if (unjudged !== null) return refuseMessage(session, 'Bind', unjudged);
       if (writesMask(analysis, message.parameters)) {
         const denial = denialOf('write-back', 'NotRewritable', "a parameter would write a mask's placeholder to a masked column");
@@ -142,11 +142,15 @@ export function onBind(session: PgSession, frame: Frame): Then {
   );
 }
 
-function refuseToBind(session: PgSession, analysis: Analysis): Denial | null {
+function refuseToBind(session: PgSession, portal: string, analysis: Analysis): Denial | null {
   const { database, requestedUser, principals, context } = session.parts;
   const action = { type: 'sql', database, user: requestedUser, statements: analysis.statements } as const;
   const outcome = decideToParse(session.policy, session.why, { principals, action, nowMs: context.now() }, NOTHING);
   if (outcome.type === 'denial') return outcome.denial;
+  if (portal !== '' && analysis.plan !== null && (session.mask?.functions.size ?? 0) > 0) {
+    const text = 'a named portal with a column of tokens, from which a function that the masks list could fetch: use the unnamed one';
+    return denialOf('portal', 'NotRewritable', text);
+  }
   return analysis.refusal === null ? null : denialOf('analysis', analysis.refusal.code, analysis.refusal.message);
 }
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -35,6 +35,8 @@ INSERT INTO people VALUES
   (2, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
   (3, 'Cleo', '${MAIL}', '${CARD}', '${mark}', 'abcd', '${mark}', '${mark}', 12345, -2147483647, 9123456789012345678, 12345.67, '${UUID}',
    '{"a": "${mark}"}', '{"a": "${mark}"}', '${mark}', '{${mark},NULL,"a b"}', '{{1,22222},{333333,4}}', '2001-02-03', upper('${mark}'));
+CREATE FUNCTION peek(cursor_name text) RETURNS text LANGUAGE plpgsql STABLE AS $$
+  DECLARE c refcursor := cursor_name; v text; BEGIN FETCH c INTO v; RETURN v; END $$;
 GRANT ALL ON ALL TABLES IN SCHEMA public TO app_real;
 `;
 
@@ -296,6 +298,31 @@ for (const major of [18, 15] as const) {
       }
       await other.end();
       await server.query('GRANT ALL ON people TO app_real');
+    });
+
+    test('a function that the masks list can not fetch in clear from a cursor or a portal', async () => {
+      const [definition] = await server.query("SELECT pg_get_functiondef('peek(text)'::regprocedure) AS text");
+      const sha = createHash('sha256').update(String(definition?.['text'])).digest('hex');
+      rig.publish(manifests(server.port, 'Token', `  functions: [{name: peek, definitionSha256: ${sha}}]`));
+      await client.query('BEGIN');
+      await client.query('DECLARE c CURSOR FOR SELECT mail FROM people ORDER BY id');
+      assert.deepEqual((await client.query("SELECT peek('c') AS v")).rows, [{ v: '[redacted]' }]);
+      await client.query('ROLLBACK');
+      const other = await RawClient.login(rig.port);
+      other.send(
+        encodeQuery('BEGIN'),
+        encodeParse({ statement: 's', text: 'SELECT mail FROM people', parameterTypes: [] }),
+        encodeBind({ portal: 'p', statement: 's', parameterFormats: [], parameters: [], resultFormats: [] }),
+        encodeParse({ statement: '', text: "SELECT peek('p')", parameterTypes: [] }),
+        encodeBind({ portal: '', statement: '', parameterFormats: [], parameters: [], resultFormats: [] }),
+        encodeExecute(''),
+        encodeSync(),
+      );
+      const answers = await other.until('Z', 2);
+      assert.ok(answers.some(({ type, body }) => type === 'E' && body.includes('a named portal with a column of tokens')));
+      assert.ok(!Buffer.concat(answers.map(({ body }) => body)).includes(mark));
+      other.end();
+      rig.publish(manifests(server.port, 'Token'));
     });
 
     test('what was bound under other masks is not fetched under these', async () => {
