@@ -7,6 +7,7 @@ import type { AnalyseInput, Analysis, Effects, Refusal } from './analyse.ts';
 import { changesParser, effectsOf, effectsOfRun, mergeEffects, NO_EFFECTS } from './analyse-effects.ts';
 import { type Names, runsNamed, toStatement } from './analyse-facts.ts';
 import type { Edit } from './analyse-shape.ts';
+import { receivedPosition } from './position.ts';
 import type { Resolver } from './resolve.ts';
 import { resolveRelation } from './resolve.ts';
 import type { IsMasked, ResultPlan } from './result-plan.ts';
@@ -66,7 +67,7 @@ function build(input: AnalyseInput, world: MaskedCatalog | null, basis: string, 
   const parameters: number[] = [];
   let refused = firstRefusal(all, (facts) => refuseAlways(facts)) ?? refuseStateBeforeOthers(all);
   for (const run of runs) refused ??= run.refusal ?? run.analysis?.refusal ?? null;
-  refused ??= refuseMixedResults(all, runs);
+  refused ??= refuseMixedResults(all, runs) ?? refuseExplained(all, runs);
   if (input.mask.active) {
     for (const facts of all) {
       const vetted = vetMasked(world, at, facts);
@@ -92,7 +93,7 @@ function build(input: AnalyseInput, world: MaskedCatalog | null, basis: string, 
       dependsOnIntegers ||= rewritten.dependsOnIntegers;
     } else refused = rewritten.refusal;
   }
-  const analysis = finish(input, basis, {
+  const analysis = finish(input, basis, edits, {
     statements,
     sent,
     touchesMasked: touches,
@@ -158,6 +159,12 @@ function refuseMixedResults(all: readonly StatementFacts[], runs: readonly Run[]
   return refusal('NotRewritable', 'what was prepared or declared has a column of tokens: run it in a message of its own');
 }
 
+/** A plan tells sizes and numbers of rows of what it reads: as for EXPLAIN of a query itself. */
+function refuseExplained(all: readonly StatementFacts[], runs: readonly Run[]): Refusal | null {
+  const explained = all.some((facts, index) => facts.kinds.includes('Explain') && runs[index]?.analysis?.touchesMasked === true);
+  return explained ? refusal('NotRewritable', 'EXPLAIN of a prepared statement that reads masked columns') : null;
+}
+
 function refuseAlways(facts: StatementFacts): Refusal | null {
   const [unknown] = facts.unknown;
   if (unknown !== undefined) return refusal('NotSupported', `${unknown} is not understood`);
@@ -218,24 +225,27 @@ function carriesPassword(sql: string): boolean {
   return /passw|pwd|secret|conninfo|connection|dblink|user\s+mapping|passphrase|crypt|scram|options\s*\(/i.test(sql);
 }
 
-type Judged = Omit<Analysis, 'sql' | 'basis' | 'recorded' | 'recordedSent'>;
+type Judged = Omit<Analysis, 'sql' | 'basis' | 'recorded' | 'recordedSent' | 'receivedPosition'>;
 
-function finish(input: AnalyseInput, basis: string, judged: Judged): Analysis {
-  return forText(judged, basis, input.sql, judged.sent);
+function finish(input: AnalyseInput, basis: string, edits: readonly Edit[], judged: Judged): Analysis {
+  return forText(judged, basis, input.sql, judged.sent, scanned(input.sql, judged.sent, edits));
 }
 
 /** Where the literals of a text are, as received and as sent. */
 export interface Literals {
   received(): readonly Piece[];
   sent(): readonly Piece[];
+  /** How the one became the other, in order. */
+  edits(): readonly Edit[];
 }
 
-function scanned(sql: string, sent: string): Literals {
+function scanned(sql: string, sent: string, edits: readonly Edit[] = []): Literals {
   let received: readonly Piece[] | null = null;
   let rewritten: readonly Piece[] | null = null;
   return {
     received: () => (received ??= piecesOf(sql)),
     sent: () => (rewritten ??= piecesOf(sent)),
+    edits: () => edits,
   };
 }
 
@@ -290,6 +300,10 @@ class JudgedText implements Analysis {
     return this.#hidden ? renderPieces(this.#literals.received(), tokenise) : this.sql;
   }
 
+  receivedPosition(position: number): number {
+    return this.sent === this.sql ? position : receivedPosition(this.sql, this.sent, this.#literals.edits(), position);
+  }
+
   recordedSent(tokenise: (literal: string) => string): string {
     return this.#hidden ? renderPieces(this.#literals.sent(), tokenise) : this.sent;
   }
@@ -328,7 +342,7 @@ function notRead(input: AnalyseInput, basis: string, why: Refusal): Analysis {
   // An unterminated literal hides from the scanner: the text goes as one token.
   const hidden = judged.touchesMasked || judged.passwords;
   const recorded = (tokenise: (literal: string) => string): string => (hidden ? tokenise(input.sql) : input.sql);
-  return { ...judged, sql: input.sql, basis, recorded, recordedSent: recorded };
+  return { ...judged, sql: input.sql, basis, recorded, recordedSent: recorded, receivedPosition: (position) => position };
 }
 
 /** 0 and 1 say what an option or a setting is. */

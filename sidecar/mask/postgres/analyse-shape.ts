@@ -90,7 +90,11 @@ export function rewriteLike(known: ShapedAnalysis, shape: Shape, sql: string): s
 }
 
 /** The literals of a text of the shape, and of that text rewritten. No scanner is needed: a plain text has no literals but numbers. */
-export function literalsLike(known: ShapedAnalysis, shape: Shape, sql: string): { received(): readonly Piece[]; sent(): readonly Piece[] } {
+export function literalsLike(
+  known: ShapedAnalysis,
+  shape: Shape,
+  sql: string,
+): { received(): readonly Piece[]; sent(): readonly Piece[]; edits(): readonly Edit[] } {
   const sent = (): readonly Piece[] => {
     const pieces: Piece[] = [];
     let at = 0;
@@ -100,7 +104,9 @@ export function literalsLike(known: ShapedAnalysis, shape: Shape, sql: string): 
     }
     return [...pieces, ...plainPiecesOf(sql.slice(at))];
   };
-  return { received: () => plainPiecesOf(sql), sent };
+  const edits = (): readonly Edit[] =>
+    known.edits.map(({ start, end, text }) => ({ start: moved(known.shape, shape, start), end: moved(known.shape, shape, end), text }));
+  return { received: () => plainPiecesOf(sql), sent, edits };
 }
 
 /** Keeps how the first text of a shape was judged, with the literals of what was put in found once. */

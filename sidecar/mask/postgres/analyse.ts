@@ -87,6 +87,8 @@ export interface Analysis {
   recorded(tokenise: (literal: string) => string): string;
   /** The same for `sent`. */
   recordedSent(tokenise: (literal: string) => string): string;
+  /** Where in the client's text an error is that the server found in `sent`. Characters, from 1. */
+  receivedPosition(position: number): number;
   readonly refusal: Refusal | null;
   readonly effects: Effects;
   /** What the sidecar does with the columns of its result; null where it has nothing to do. */

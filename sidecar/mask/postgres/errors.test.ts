@@ -39,20 +39,24 @@ test('an error of a statement that touches masked data keeps its code and nothin
   });
 });
 
-test('errors about names keep message and position', () => {
+test('errors about names keep message, hint and position', () => {
   const missing: ErrorFields = {
     severity: 'ERROR',
     sqlstate: '42703',
     message: 'column "ssnn" does not exist',
     position: '8',
-    hint: SECRET,
+    hint: 'Perhaps you meant to reference the column "customers.ssn".',
+    detail: SECRET,
+    table: SECRET,
     file: 'parse_relation.c',
   };
   assert.deepEqual(maskError(missing, { touchesMasked: true, detectors }), {
     severity: 'ERROR',
     sqlstate: '42703',
     message: 'column "ssnn" does not exist',
+    hint: 'Perhaps you meant to reference the column "customers.ssn".',
     position: '8',
+    file: 'parse_relation.c',
   });
 });
 

@@ -14,14 +14,18 @@ export interface ErrorMaskOptions {
  */
 export function maskError(fields: ErrorFields, { touchesMasked, detectors }: ErrorMaskOptions): ErrorFields {
   if (!touchesMasked) return detectors === null ? fields : maskAll(fields, detectors);
-  const { severity, severityEnglish, sqlstate, position } = fields;
+  const { severity, severityEnglish, sqlstate, position, hint, file, line, routine } = fields;
   const names = isAboutNames(fields);
   return {
     severity: plainSeverity(severity),
     ...(severityEnglish !== undefined && { severityEnglish: plainSeverity(severityEnglish) }),
     sqlstate: isServerSqlstate(sqlstate) ? sqlstate : 'XX000',
     message: names ? maskText(fields.message, detectors) : fixedMessage(sqlstate),
+    ...(hint !== undefined && names && { hint: maskText(hint, detectors) }),
     ...(position !== undefined && names && /^\d{1,9}$/.test(position) && { position }),
+    ...(names && file !== undefined && { file }),
+    ...(names && line !== undefined && { line }),
+    ...(names && routine !== undefined && { routine }),
   };
 }
 

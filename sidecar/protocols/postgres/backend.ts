@@ -13,6 +13,7 @@ import type { FrameSink } from '../../wire/postgres/splitter.ts';
 import { BACKEND } from '../../wire/postgres/types.ts';
 import { CopyOut } from './copy-out.ts';
 import { applyEffects, forgetEffects } from './effects.ts';
+import { inReceived } from './error-place.ts';
 import type { Expect } from './expect.ts';
 import { LastDecoded } from './last-decoded.ts';
 import { denialFields } from './reply.ts';
@@ -272,7 +273,7 @@ export class Backend implements FrameSink {
       return;
     }
     const run = this.#run();
-    const masked = maskError(fields, { touchesMasked: this.#mayShowMasked(run), detectors: session.detectors });
+    const masked = maskError(inReceived(fields, head), { touchesMasked: this.#mayShowMasked(run), detectors: session.detectors });
     session.toClient.add(encodeErrorResponse(masked));
     if (run !== null) {
       run.sqlstate = masked.sqlstate;
