@@ -82,3 +82,4 @@ const MESSAGES: Readonly<Record<string, (...args: readonly unknown[]) => Buffer>
   d: (data) => copyData(data as string),
   c: copyDone,
 };
+export const copyFail = (why: string): Buffer => message('f', cstring(why));

@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util';
 import { runBlocking } from './blocking.ts';
 import type { CaseResult, MaskingOptions } from './case.ts';
 import { runControls, runMasking } from './masking.ts';
+import { runProtocol } from './protocol.ts';
 
 const STRATEGIES = ['Redact', 'Token', 'FormatPreserving'] as const;
 
@@ -18,6 +19,7 @@ const SETS: Readonly<Record<string, (options: MaskingOptions) => AsyncGenerator<
   masking: runMasking,
   controls: runControls,
   blocking: runBlocking,
+  protocol: runProtocol,
 };
 const PREDICATES = { strict: 'Strict', sourcemasked: 'SourceMasked', permissive: 'Permissive' } as const;
 

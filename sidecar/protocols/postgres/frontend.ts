@@ -3,6 +3,7 @@ import { denialOf } from '../../decide/decide.ts';
 import type { Analysis } from '../../mask/postgres/analyse.ts';
 import type { Denial } from '../../permit.ts';
 import type { Frame } from '../../wire/postgres/frame.ts';
+import { decodeEmpty } from '../../wire/postgres/messages/empty.ts';
 import { decodeQuery, encodeQuery } from '../../wire/postgres/messages/query.ts';
 import { encodeReadyForQuery } from '../../wire/postgres/messages/ready_for_query.ts';
 import { FRONTEND } from '../../wire/postgres/types.ts';
@@ -21,6 +22,8 @@ import { copyBarrier, copyOf, namesUnknown, noteState, runsCode, sqlstateOf, too
  */
 export function onFrontend(session: PgSession, frame: Frame): void | Promise<void> {
   session.meter.touch(session.parts.context.now());
+  // Before anything counts on it: the server refuses it when it has it, and its answer would be another than the one that is waited for.
+  if (EMPTY.has(frame.type)) decodeEmpty(frame.buffer, frame.start, frame.end);
   if (frame.type === FRONTEND.Terminate) return terminate(session);
   if (session.copyRun !== null) return onCopy(session, frame);
   if (session.skipping !== 'no' && frame.type !== FRONTEND.Sync) return;
@@ -53,6 +56,8 @@ export function onFrontend(session: PgSession, frame: Frame): void | Promise<voi
       session.fatal('08P01', 'a message that is not understood', 'error');
   }
 }
+
+const EMPTY: ReadonlySet<number> = new Set([FRONTEND.Sync, FRONTEND.Flush, FRONTEND.Terminate, FRONTEND.CopyDone]);
 
 function terminate(session: PgSession): void {
   session.toServer.add(Buffer.from([FRONTEND.Terminate, 0, 0, 0, 4]));

@@ -174,6 +174,20 @@ describe('the order of answers, as the server would give it', () => {
     assert.equal(typesOf(await client.until('closed')), 'E closed');
   });
 
+  for (const [name, hex] of [
+    ['Sync', '53000000067878'],
+    ['Flush', '480000000578'],
+    ['Terminate', '580000000578'],
+  ] as const) {
+    test(`${name} with bytes behind it ends the session`, async () => {
+      client = await RawClient.login(rig.port);
+      client.send(Buffer.from(hex, 'hex'));
+      const answers = await client.until('closed');
+      assert.equal(typesOf(answers), 'E closed');
+      assert.deepEqual(statesOf(answers), ['08P01']);
+    });
+  }
+
   test('a portal is fetched in parts, and a large value passes', async () => {
     client = await RawClient.login(rig.port);
     client.send(

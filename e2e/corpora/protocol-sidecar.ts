@@ -1,0 +1,94 @@
+/** The sidecar of the protocol's cases: `db` is the real server, `bad` one that breaks the rules, and `badtls` the same over TLS. */
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadFolder } from '#cli/folder/source.ts';
+import { startSidecar } from '#sidecar/start.ts';
+
+const WORKLOAD = { namespace: 'corpus', serviceAccount: 'agent' };
+export const ACCOUNT = { user: 'app', password: 'apppw' };
+export const PROTOCOL_DATABASE = 'corpus';
+export type ResourceName = 'db' | 'bad' | 'badtls';
+
+/** Everything is allowed; of the real server a column is masked, of the bad one only detectors read what comes. */
+function manifests(ports: Readonly<Record<ResourceName, number>>): string {
+  const resource = (name: ResourceName, tls: string): string => `
+apiVersion: chaperone.dev/v1alpha1
+kind: ProtectedResource
+metadata: {name: ${name}, namespace: corpus}
+spec:
+  protocol: PostgreSQL
+  address: {host: 127.0.0.1, port: ${ports[name]}}
+  tls: {mode: ${tls}}
+  agentToken: Ignore
+  postgresql: {database: ${PROTOCOL_DATABASE}, users: [{name: ${ACCOUNT.user}, secretRef: {name: login}}]}
+---`;
+  return `${resource('db', 'Disable')}${resource('bad', 'Disable')}${resource('badtls', 'VerifyFull')}
+apiVersion: chaperone.dev/v1alpha1
+kind: AccessPolicy
+metadata: {name: everything, namespace: corpus}
+spec:
+  targetRefs: [{name: db}, {name: bad}, {name: badtls}]
+  subjects: [{serviceAccount: {namespace: corpus, name: agent}}]
+  rules: [{name: everything, action: Allow}]
+---
+apiVersion: chaperone.dev/v1alpha1
+kind: MaskingRule
+metadata: {name: columns, namespace: corpus}
+spec:
+  targetRefs: [{name: db}]
+  columns: [{column: public.customers.ssn, strategy: {type: Redact}}]
+---
+apiVersion: chaperone.dev/v1alpha1
+kind: MaskingRule
+metadata: {name: found, namespace: corpus}
+spec:
+  targetRefs: [{name: bad}, {name: badtls}]
+  detectors: [{name: ssn, type: SSN, strategy: {type: Redact}}]
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: login, namespace: corpus}
+stringData: {username: ${ACCOUNT.user}, password: ${ACCOUNT.password}}
+`;
+}
+
+export interface ProtocolSidecar {
+  readonly portOf: (name: ResourceName) => number;
+  /** What was allowed, as received. */
+  readonly allowed: string[];
+  stop(): Promise<void>;
+}
+
+export async function startProtocolSidecar(ports: Readonly<Record<ResourceName, number>>): Promise<ProtocolSidecar> {
+  const folder = await mkdtemp(join(tmpdir(), 'chaperone-corpus-'));
+  try {
+    await mkdir(join(folder, 'manifests'));
+    await writeFile(join(folder, 'manifests/all.yaml'), manifests(ports), { mode: 0o600 });
+    const read = loadFolder({ manifests: join(folder, 'manifests'), workload: WORKLOAD });
+    if (!read.ok) throw new Error(read.problems.map(({ line, message }) => `line ${line}: ${message}`).join('\n'));
+    const allowed: string[] = [];
+    const sidecar = await startSidecar({
+      state: join(folder, 'state'),
+      workload: WORKLOAD,
+      log: SILENT,
+      onVerdict: ({ verdict, summary }) => void (verdict.decision === 'Allow' && allowed.push(summary)),
+    });
+    const published = await sidecar.publish(read.state.snapshot, read.state.secrets);
+    if (!published.ok) throw new Error(`the policies are not taken: ${JSON.stringify(published)}`);
+    return {
+      portOf: (name) => sidecar.addresses.get(`corpus/${name}`)?.port ?? 0,
+      allowed,
+      stop: async () => {
+        await sidecar.close();
+        await rm(folder, { recursive: true, force: true });
+      },
+    };
+  } catch (error: unknown) {
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+const nothing = (): void => {};
+const SILENT = { info: nothing, warn: nothing, error: nothing };
