@@ -74,7 +74,7 @@ function load(): Calls | null {
       fallocate: library.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)'),
       mmap: library.func('void *mmap(void *address, size_t length, int protection, int flags, int fd, int64_t offset)'),
       munmap: library.func('int munmap(void *address, size_t length)'),
-      view: (address, length) => koffi.view(address, length) as ArrayBuffer,
+      view: (address, length) => koffi.view(address, length),
     };
   } catch {
     // Native code that is not there, or may not be loaded.

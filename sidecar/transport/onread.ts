@@ -7,6 +7,8 @@ const SMALL_BYTES = 16 * 1024;
 const LARGE_BYTES = 256 * 1024;
 type OnRead = NonNullable<ConstructorParameters<typeof Socket>[0]>['onread'] & object;
 
+const HANDLE = '_handle';
+
 /** Of Node's own: what a socket is, without the stream around it. */
 interface Handle {
   reading: boolean;
@@ -48,13 +50,13 @@ export class OnReadSocket implements ByteStream {
    * it can't be taken over.
    */
   static over(accepted: Socket): OnReadSocket | null {
-    const inside = accepted as unknown as { _handle: Handle | null };
-    const handle = inside._handle;
+    const inside = accepted as unknown as { [HANDLE]: Handle | null };
+    const handle = inside[HANDLE];
     const free = accepted.readableLength === 0 && accepted.writableLength === 0 && !accepted.destroyed && !accepted.readableEnded;
     if (!free || typeof handle?.readStop !== 'function' || typeof handle.useUserBuffer !== 'function') return null;
     handle.readStop();
     handle.reading = false;
-    inside._handle = null;
+    inside[HANDLE] = null;
     const options = { handle, allowHalfOpen: true, pauseOnCreate: true };
     const stream = new OnReadSocket((onread) => new Socket({ ...options, onread } as object));
     stream.socket.once('close', () => accepted.destroy());
