@@ -19,12 +19,11 @@ export function createCellMask(cell: Cell, format: number, pseudonymiser: Pseudo
   const mask = maskOf(cell, format, pseudonymiser);
   const known = new RecentCache<Buffer>(CACHED_CELLS);
   return (buffer, start, length) => {
-    const bytes = buffer.subarray(start, start + length);
-    if (length > MAX_CACHED_BYTES) return mask(bytes);
-    const key = bytes.toString('latin1');
+    if (length > MAX_CACHED_BYTES) return mask(buffer.subarray(start, start + length));
+    const key = buffer.toString('latin1', start, start + length);
     const found = known.get(key);
     if (found !== undefined) return found;
-    const made = mask(bytes);
+    const made = mask(buffer.subarray(start, start + length));
     known.set(key, made);
     return made;
   };
