@@ -180,6 +180,7 @@ function toFunction(row: Row): CatalogFunction {
     securityDefiner: row[6] !== 'f',
     ofExtension: row[7] === 't',
     definitionSha256: row[8] ?? null,
+    body: row[9] ?? null,
   };
 }
 

@@ -61,7 +61,8 @@ export const INHERITANCE = 'SELECT i.inhrelid, i.inhparent FROM pg_catalog.pg_in
 export const FUNCTIONS = `SELECT p.oid, n.nspname, p.proname, p.prokind, p.provolatile, l.lanname, p.prosecdef,
   EXISTS (SELECT 1 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e'),
   CASE WHEN p.oid >= ${FIRST_USER_OID} AND p.prokind <> 'a'
-    THEN pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.pg_get_functiondef(p.oid), 'UTF8')), 'hex') END
+    THEN pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.pg_get_functiondef(p.oid), 'UTF8')), 'hex') END,
+  CASE WHEN l.lanname = 'sql' AND p.oid >= ${FIRST_USER_OID} AND p.prosqlbody IS NULL AND p.proconfig IS NULL AND NOT p.prosecdef THEN p.prosrc END
   FROM pg_catalog.pg_proc p
   JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace JOIN pg_catalog.pg_language l ON l.oid = p.prolang`;
 

@@ -42,10 +42,12 @@ export class CatalogStore {
     const entry = this.#entries.get(id) ?? new CatalogEntry(key, this.#options);
     this.#entries.set(id, entry);
     entry.leases += 1;
+    // What was changed before a session began counts for it.
+    const openedAt = performance.now();
     let released = false;
     return {
-      ready: () => entry.ready(),
-      current: () => entry.current(),
+      ready: () => entry.ready(openedAt),
+      current: () => entry.current(openedAt),
       invalidate: () => entry.refresh(),
       release: () => {
         if (released) return;
@@ -90,13 +92,15 @@ class CatalogEntry {
     this.#options = options;
   }
 
-  current(): Catalog | null {
-    if (this.#answered !== this.#asked) return null;
+  /** Null where it was last compared with the database before that time. */
+  current(since: number): Catalog | null {
+    if (this.#answered !== this.#asked || this.#freshAt < since) return null;
     return performance.now() - this.#freshAt <= (this.#options.staleMs ?? 15_000) ? this.#catalog : null;
   }
 
-  async ready(): Promise<void> {
-    if (this.current() === null) await this.#load();
+  async ready(since: number): Promise<void> {
+    if (this.current(0) === null) await this.#load();
+    if (this.current(since) === null && (await this.#isChanged())) await this.refresh();
   }
 
   async refresh(): Promise<void> {
@@ -116,25 +120,29 @@ class CatalogEntry {
   #load(): Promise<void> {
     return this.#enqueue(async () => {
       const asked = this.#asked;
-      if (this.current() !== null && this.#answered === asked) return;
+      if (this.current(0) !== null && this.#answered === asked) return;
+      const begun = performance.now();
       const { catalog, fingerprint } = await loadCatalog((await this.#connected()).query);
       if (this.#catalog?.version !== catalog.version) this.#catalog = catalog;
       this.#fingerprint = fingerprint;
       this.#answered = asked;
-      this.#freshAt = performance.now();
+      this.#freshAt = begun;
       this.#schedule();
+    });
+  }
+
+  #isChanged(): Promise<boolean> {
+    return this.#enqueue(async () => {
+      const begun = performance.now();
+      const fingerprint = await readFingerprint((await this.#connected()).query);
+      if (fingerprint === this.#fingerprint) this.#freshAt = begun;
+      return fingerprint !== this.#fingerprint;
     });
   }
 
   async #poll(): Promise<void> {
     try {
-      const changed = await this.#enqueue(async () => {
-        const begun = performance.now();
-        const fingerprint = await readFingerprint((await this.#connected()).query);
-        if (fingerprint === this.#fingerprint) this.#freshAt = begun;
-        return fingerprint !== this.#fingerprint;
-      });
-      if (changed) await this.refresh();
+      if (await this.#isChanged()) await this.refresh();
     } catch (error) {
       this.#options.onError?.(this.#key, error);
     }

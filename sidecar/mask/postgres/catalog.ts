@@ -70,6 +70,8 @@ export interface CatalogFunction {
   readonly ofExtension: boolean;
   /** SHA-256 of what pg_get_functiondef gives; null for what came with the server, and for aggregates. */
   readonly definitionSha256: string | null;
+  /** Its text, where it is in SQL, runs with the caller's rights and settings, and is of the database. */
+  readonly body: string | null;
 }
 
 export interface CatalogOperator {

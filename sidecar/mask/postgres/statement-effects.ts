@@ -1,8 +1,9 @@
 /** What a statement does beyond reading: by its text, by the functions that it calls, and by what lies behind the relations that it names. */
 import type { EffectKind, SqlEffect, SqlName } from '#crds/policy/action.ts';
-import { asNode, constant, fields, list } from '#sidecar/wire/postgres/sql/ast.ts';
+import { asNode, constant, fields, list, text } from '#sidecar/wire/postgres/sql/ast.ts';
 import { textEffects } from '#sidecar/wire/postgres/sql/effects.ts';
-import type { FunctionFact, RelationFact, StatementFacts } from '#sidecar/wire/postgres/sql/facts.ts';
+import { type FunctionFact, type RelationFact, readFacts, type StatementFacts } from '#sidecar/wire/postgres/sql/facts.ts';
+import { parseSql } from '#sidecar/wire/postgres/sql/parse.ts';
 import { effectsOfValue } from '#sidecar/wire/postgres/sql/settings.ts';
 import { droppedRelations } from '#sidecar/wire/postgres/sql/statements.ts';
 import type { Names } from './analyse-facts.ts';
@@ -29,21 +30,38 @@ export function statementEffects(facts: StatementFacts, names: Names): readonly 
     if (effect.function === undefined) out.add(effect.kind, effect.what);
     else for (const name of namesOf(effect.function, names.at)) out.add(effect.kind, effect.what, name);
   }
-  addCode(out, facts, names.at);
-  for (const fact of facts.relations) addRelation(out, fact, facts, names);
+  addCode(out, facts, { names, at: names.at, depth: 0 });
+  for (const fact of facts.relations) addRelation(out, fact, facts, { names, at: names.at, depth: 0 });
   for (const dropped of droppedRelations(facts.type, facts.node)) {
     if (isCatalogName(dropped.schema, dropped.name)) addAll(out, `a change of ${dropped.name}`);
   }
   return out.all();
 }
 
-function addCode(out: EffectSet, facts: StatementFacts, at: Resolver | null): void {
-  for (const fact of facts.functions) addFunction(out, fact, at);
+/** How names are read here, and how a function reads those in its own text: as the session does. */
+interface Place {
+  readonly names: Names;
+  readonly at: Resolver | null;
+  /** Of functions within functions. */
+  readonly depth: number;
+}
+
+function addCode(out: EffectSet, facts: StatementFacts, place: Place): void {
+  const { at } = place;
+  for (const fact of facts.functions) addFunction(out, fact, place);
   if (at === null) return;
+  // `row.name` calls the function of that name where the row has no such column.
+  for (const column of facts.columns) {
+    const parts = list(column.fields);
+    const name = text(asNode(parts.at(-1), 'String')?.sval);
+    if (parts.length < 2 || name === '') continue;
+    for (const item of at.catalog.functions.get(name) ?? [])
+      if (item.schema !== 'pg_catalog') addKinds(out, item, `function ${item.schema}.${item.name}`, place);
+  }
   for (const operator of facts.operators) {
     for (const item of candidateOperators(at, operator)) {
       if (item.function === null) out.add('OpaqueCode', `operator ${item.schema}.${item.name}`);
-      else if (!isTrustedCode(item.function)) addKinds(out, item.function, `operator ${item.schema}.${item.name}`);
+      else if (!isTrustedCode(item.function)) addKinds(out, item.function, `operator ${item.schema}.${item.name}`, place);
     }
   }
   for (const written of facts.types) {
@@ -54,21 +72,42 @@ function addCode(out: EffectSet, facts: StatementFacts, at: Resolver | null): vo
   }
 }
 
-function addFunction(out: EffectSet, fact: FunctionFact, at: Resolver | null): void {
+function addFunction(out: EffectSet, fact: FunctionFact, place: Place): void {
+  const { at } = place;
   const what = `function ${fact.schema === '' ? fact.name : `${fact.schema}.${fact.name}`}`;
   const candidates = at === null ? [] : candidateFunctions(at, fact);
   // A name that only an older server would look up, and would not find.
   if (candidates.length === 0 && fact.syntax) return;
   if (candidates.length === 0) out.add('OpaqueCode', what, { schema: null, name: fact.name });
-  for (const item of candidates) addKinds(out, item, `function ${item.schema}.${item.name}`);
+  for (const item of candidates) addKinds(out, item, `function ${item.schema}.${item.name}`, place);
   if (fact.name === 'set_config') {
     const [name, value] = list(fact.node.args).map(constantOf);
     for (const effect of effectsOfValue(name ?? null, value ?? null)) out.add(effect.kind, `${what}: ${effect.what}`);
   }
 }
 
-function addKinds(out: EffectSet, item: CatalogFunction, what: string): void {
+function addKinds(out: EffectSet, item: CatalogFunction, what: string, place: Place): void {
+  if (item.body !== null && onlyReads(item.body, place)) return;
   for (const kind of effectsOfFunction(item)) out.add(kind, what, { schema: item.schema, name: item.name });
+}
+
+const MAX_FUNCTION_DEPTH = 4;
+
+/** A function in SQL whose text is known, and has no effect at all. Of any other it is not known what it does. */
+function onlyReads(body: string, { names, depth }: Place): boolean {
+  if (depth >= MAX_FUNCTION_DEPTH || names.at === null) return false;
+  const parsed = parseSql(body);
+  if (!parsed.ok) return false;
+  const found = new EffectSet();
+  for (const { stmt } of parsed.statements) {
+    const facts = readFacts(stmt);
+    if (facts.acts.some(({ type }) => type !== 'SelectStmt')) return false;
+    const inside: Place = { names, at: names.at, depth: depth + 1 };
+    for (const effect of textEffects(facts)) found.add(effect.kind, effect.what);
+    addCode(found, facts, inside);
+    for (const fact of facts.relations) addRelation(found, fact, facts, inside);
+  }
+  return found.all().length === 0;
 }
 
 function constantOf(value: unknown): string | null {
@@ -76,7 +115,8 @@ function constantOf(value: unknown): string | null {
   return cast === null ? constant(value) : constant(fields(cast).arg);
 }
 
-function addRelation(out: EffectSet, fact: RelationFact, facts: StatementFacts, names: Names): void {
+function addRelation(out: EffectSet, fact: RelationFact, facts: StatementFacts, place: Place): void {
+  const { names } = place;
   if (fact.role === 'Create') return;
   const writes = WRITING_ROLES.has(fact.role);
   const written = fact.schema === '' ? fact.name : `${fact.schema}.${fact.name}`;
@@ -87,14 +127,14 @@ function addRelation(out: EffectSet, fact: RelationFact, facts: StatementFacts, 
     out.add('OpaqueCode', `relation ${written}, which is not in the catalog`);
     return;
   }
-  const inside: Resolver = { catalog: names.world.catalog, searchPath: ['pg_catalog'], database: '' };
+  // Definitions are printed with all names in full.
+  const inside: Place = { ...place, at: { catalog: names.world.catalog, searchPath: ['pg_catalog'], database: '' } };
   const all = [relation, ...names.world.reached(relation)];
-  for (const item of all) addBehind(out, item, writes, names, inside);
-  // A foreign key may carry what is deleted or changed on to other tables.
-  if (facts.type === 'RefreshMatViewStmt' && relation.kind === 'MaterializedView') addBody(out, relation, names, inside);
+  for (const item of all) addBehind(out, item, writes, inside);
+  if (facts.type === 'RefreshMatViewStmt' && relation.kind === 'MaterializedView') addBody(out, relation, inside);
 }
 
-function addBehind(out: EffectSet, item: Relation, writes: boolean, names: Names, inside: Resolver): void {
+function addBehind(out: EffectSet, item: Relation, writes: boolean, inside: Place): void {
   const name = `${item.schema}.${item.name}`;
   if (item.oid < FIRST_USER_OID) {
     if (writes) addAll(out, `a change of ${name}`);
@@ -102,17 +142,17 @@ function addBehind(out: EffectSet, item: Relation, writes: boolean, names: Names
     return;
   }
   if (item.kind === 'Foreign') out.add('ServerAccess', `foreign table ${name}`);
-  if (item.kind === 'View') addBody(out, item, names, inside);
+  if (item.kind === 'View') addBody(out, item, inside);
   if (writes && item.hasRules) out.add('OpaqueCode', `a rewrite rule of ${name}`);
   for (const code of item.code) {
     if (!writes && code.why !== 'policy') continue;
     if (code.why === 'trigger' && isTrustedTrigger(code.function)) continue;
-    addKinds(out, code.function, `${code.why} of ${name}: function ${code.function.schema}.${code.function.name}`);
+    addKinds(out, code.function, `${code.why} of ${name}: function ${code.function.schema}.${code.function.name}`, inside);
   }
 }
 
-function addBody(out: EffectSet, view: Relation, names: Names, inside: Resolver): void {
-  const body = names.world?.viewBody(view) ?? null;
+function addBody(out: EffectSet, view: Relation, inside: Place): void {
+  const body = inside.names.world?.viewBody(view) ?? null;
   const name = `${view.schema}.${view.name}`;
   if (body === null || body.facts.unknown.length > 0) return out.add('OpaqueCode', `view ${name}, whose definition can't be read`);
   for (const effect of textEffects(body.facts)) out.add(effect.kind, `view ${name}: ${effect.what}`);
