@@ -1,0 +1,96 @@
+/**
+ * `npm run fuzz`: coverage-guided, for a minute. `-- --seconds N` for longer, `--target NAME` one of them, `--seed N` to tell a run again.
+ * Inputs that run new code are kept in corpus/ with `--keep`; one that breaks an invariant is kept in corpus/findings and makes it exit 1.
+ */
+import { parseArgs } from 'node:util';
+import { loadParser } from '#sidecar/wire/postgres/sql/parse.ts';
+import { readCorpus, writeCorpus, writeFinding } from './corpus.ts';
+import { Coverage } from './coverage.ts';
+import { Dice, mutate } from './mutate.ts';
+import { TARGETS, type Target } from './targets.ts';
+
+/** Between two looks at the coverage, which cost as much. */
+const BATCH_MS = 200;
+const MAX_BATCH = 4096;
+const MAX_RUN_MS = 2000;
+const MAX_GROWTH_BYTES = 512 * 1024 * 1024;
+
+const { values } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: '60' },
+    target: { type: 'string' },
+    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    keep: { type: 'boolean', default: false },
+  },
+});
+const targets = TARGETS.filter(({ name }) => values.target === undefined || name === values.target);
+const dice = new Dice(Number(values.seed));
+await loadParser();
+const coverage = new Coverage();
+await coverage.start();
+let findings = 0;
+process.stdout.write(`seed ${values.seed}\n`);
+for (const target of targets) findings += await fuzz(target, (Number(values.seconds) * 1000) / targets.length);
+coverage.stop();
+process.stdout.write(`${findings} findings\n`);
+process.exitCode = findings > 0 || targets.length === 0 ? 1 : 0;
+
+async function fuzz(target: Target, forMs: number): Promise<number> {
+  const corpus: Buffer[] = [];
+  const broken = new Map<string, Buffer>();
+  let runs = 0;
+  const attempt = (input: Buffer): void => {
+    runs++;
+    const problem = problemOf(target, input);
+    if (problem !== null && !broken.has(problem)) broken.set(problem, input);
+  };
+  // Each of these is small and was worth keeping: what it runs is known already.
+  const known = [...target.seeds, ...(await readCorpus(target.name))];
+  for (const input of known) attempt(input);
+  coverage.keep(await coverage.fresh());
+  corpus.push(...known);
+  const deadline = Date.now() + forMs;
+  while (Date.now() < deadline) {
+    const batch: Buffer[] = [];
+    for (const until = Date.now() + BATCH_MS; Date.now() < until && batch.length < MAX_BATCH; ) {
+      const input = mutate(dice, dice.pick(corpus), dice.pick(corpus));
+      batch.push(input);
+      attempt(input);
+    }
+    const fresh = await coverage.fresh();
+    coverage.keep(fresh);
+    corpus.push(...(await causesOf(fresh, batch, attempt)));
+  }
+  if (values.keep) await writeCorpus(target.name, corpus);
+  process.stdout.write(`${target.name}: ${runs} runs, ${corpus.length} inputs kept, ${coverage.size} blocks seen in all\n`);
+  for (const [problem, input] of broken) process.stdout.write(`  ${await writeFinding(target.name, input)}: ${problem}\n`);
+  return broken.size;
+}
+
+/** The inputs that run the fresh blocks, found by halves. */
+async function causesOf(
+  fresh: ReadonlySet<string>,
+  batch: readonly Buffer[],
+  attempt: (input: Buffer) => void,
+): Promise<readonly Buffer[]> {
+  if (fresh.size === 0 || batch.length === 0) return [];
+  if (batch.length === 1) return batch;
+  const middle = batch.length >> 1;
+  const [left, right] = [batch.slice(0, middle), batch.slice(middle)];
+  for (const input of left) attempt(input);
+  const inLeft = await coverage.among(fresh);
+  const rest = new Set([...fresh].filter((block) => !inLeft.has(block)));
+  return [...(await causesOf(inLeft, left, attempt)), ...(await causesOf(rest, right, attempt))];
+}
+
+function problemOf({ run }: Target, input: Buffer): string | null {
+  const before = process.memoryUsage.rss();
+  const started = performance.now();
+  try {
+    run(input);
+  } catch (error: unknown) {
+    return error instanceof Error ? `${error.name}: ${error.message}`.split('\n', 1).join('') : 'something was thrown';
+  }
+  if (performance.now() - started > MAX_RUN_MS) return 'it takes too long';
+  return process.memoryUsage.rss() - before > MAX_GROWTH_BYTES ? 'it takes too much memory' : null;
+}
