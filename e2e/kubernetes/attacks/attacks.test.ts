@@ -6,7 +6,9 @@ import { after, before, describe } from 'node:test';
 import { attacksByAdmission } from './admission.ts';
 import { attacksOnIdentity } from './identity.ts';
 import { attacksFromInside } from './inside.ts';
+import { attacksOverTime } from './lifetime.ts';
 import { attacksByPackets } from './network.ts';
+import { attacksAsRoot } from './root.ts';
 import { openStage, type Stage } from './stage.ts';
 
 describe('attacks', { timeout: 1_800_000 }, () => {
@@ -21,4 +23,7 @@ describe('attacks', { timeout: 1_800_000 }, () => {
   attacksOnIdentity(stageOf);
   attacksFromInside(stageOf);
   attacksByAdmission(stageOf);
+  attacksAsRoot(stageOf);
+  // Last, for these are hard on the agents' pods.
+  attacksOverTime(stageOf);
 });

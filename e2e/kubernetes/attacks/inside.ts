@@ -196,7 +196,7 @@ print(open('/proc/net/unix').read()); print(subprocess.run([sys.executable, '-c'
 }
 
 /** Of the sidecar's container. */
-async function restarts({ kubectl, namespaces }: Stage, mode: (typeof MODES)[number]): Promise<number> {
+export async function restarts({ kubectl, namespaces }: Stage, mode: (typeof MODES)[number]): Promise<number> {
   const path = '{.status.initContainerStatuses[?(@.name=="chaperone")].restartCount}';
   return Number((await kubectl(['-n', namespaces[mode], 'get', 'pod', 'agent', '-o', `jsonpath=${path}`])).stdout);
 }
