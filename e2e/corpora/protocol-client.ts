@@ -78,8 +78,8 @@ export class BytesClient {
 export function messagesIn(bytes: Buffer, encryptionAnswers: boolean): Message[] {
   const messages: Message[] = [];
   let at = 0;
-  const isAnswer = (): boolean => bytes[at] === 0x53 || bytes[at] === 0x4e;
-  while (encryptionAnswers && at < bytes.length && isAnswer()) {
+  const isAnswer = (): boolean => encryptionAnswers && (bytes[at] === 0x53 || bytes[at] === 0x4e);
+  while (isAnswer()) {
     messages.push({ type: String.fromCharCode(bytes[at] ?? 0), body: Buffer.alloc(0) });
     at++;
   }

@@ -36,16 +36,16 @@ export async function* runProtocol(options: CorpusOptions): AsyncGenerator<CaseR
   const cases = lines.map((line) => JSON.parse(line) as ProtocolCase).filter(({ id }) => options.only === null || options.only.test(id));
   if (cases.length === 0) return;
   const stage = await startStage(options.cases);
-  let crash: string | null = null;
+  const crashes: string[] = [];
   const crashed = (error: unknown): void => {
-    crash = String(error);
+    crashes.push(String(error));
   };
   process.on('uncaughtException', crashed);
   try {
     for (const each of cases) {
-      crash = null;
+      crashes.length = 0;
       let problem = await problemOf(stage, each).catch((error: unknown) => `not run: ${String(error)}`);
-      if (crash !== null) problem = `the sidecar would have crashed: ${crash}`;
+      if (crashes.length > 0) problem = `the sidecar would have crashed: ${crashes.join(', ')}`;
       yield { set: 'protocol', id: each.id, category: each.phase, problem };
     }
   } finally {

@@ -88,9 +88,9 @@ function guardBinding({ object }: AdmissionRequest): AdmissionAnswer {
 /** What the two say of the sidecar, whatever the rest of the status is. */
 function sameRun(pod: JsonObject, oldPod: JsonObject): boolean {
   const sidecars = (of: JsonObject) =>
-    ['initContainerStatuses', 'containerStatuses'].flatMap((name) => {
-      const list = memberOf(of, 'status')[name];
-      return Array.isArray(list) ? list.filter((one: unknown) => isObject(one) && one['name'] === CONTAINERS.sidecar) : [];
+    ['initContainerStatuses', 'containerStatuses'].flatMap((name): unknown[] => {
+      const list: unknown = memberOf(of, 'status')[name];
+      return Array.isArray(list) ? (list as unknown[]).filter((one) => isObject(one) && one['name'] === CONTAINERS.sidecar) : [];
     });
   return sameValue(sidecars(pod), sidecars(oldPod));
 }

@@ -82,7 +82,10 @@ export async function serveAdmission(options: AdmissionServerOptions): Promise<A
   server.on('connection', (socket: Socket) => {
     const address = socket.remoteAddress ?? '';
     const others = byAddress.get(address) ?? 0;
-    if (others >= limits.perAddress) return void socket.destroy();
+    if (others >= limits.perAddress) {
+      socket.destroy();
+      return;
+    }
     byAddress.set(address, others + 1);
     socket.once('close', () => {
       const left = (byAddress.get(address) ?? 1) - 1;

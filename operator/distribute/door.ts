@@ -53,7 +53,8 @@ export function openDoor({ server, credentials, host, port, limits, onTurnedAway
     const others = byAddress.get(address) ?? 0;
     if (inside.size >= limits.connections || others >= limits.perAddress) {
       turnAway();
-      return void socket.on('error', () => {}).destroy();
+      socket.on('error', () => {}).destroy();
+      return;
     }
     inside.set(socket, address);
     byAddress.set(address, others + 1);

@@ -78,17 +78,17 @@ test('an event under way is waited for; a copy that stays behind is listed anew,
 
 test('who asks while a list is under way is served by the next one; all who wait share it; a server that fails proves nothing', async () => {
   const copy = copyOf('10', object('a', '10'));
-  let lists = 0;
+  const seen = { lists: 0 };
   let answer: () => void = () => {};
   const slow = () =>
     new Promise<ReturnType<typeof list>>((resolve, reject) => {
-      lists++;
-      const number = lists;
+      seen.lists++;
+      const number = seen.lists;
       answer = () => (number === 3 ? reject(new Error('away')) : resolve(list('10', object('a', '10'))));
     });
   const freshness = createFreshness({ copies: [{ kind: 'AccessPolicy', watch: copy.watch, list: slow }], log, times });
   const until = async (count: number) => {
-    while (lists < count) await delay(1);
+    while (seen.lists < count) await delay(1);
   };
   const first = freshness.prove();
   await until(1);

@@ -70,18 +70,20 @@ export function createMetrics(sources: MetricsSources): Metrics {
   gauge('approvals_pending', 'Requests for approval that wait for people.', sources.approvalsPending);
   counter('reconcile_failures_total', 'Reconciliations that failed and are tried again.', () => sources.queue().failures);
   counter('snapshots_compiled_total', 'Snapshots that were compiled.', sources.compiled);
-  new Counter({
-    name: `${PREFIX}freshness_proofs_total`,
-    help: 'Comparisons of what this replica knows with what the cluster has.',
-    registers,
-    labelNames: ['result'],
-    collect() {
-      this.reset();
-      const { held, failed } = sources.proofs();
-      this.inc({ result: 'held' }, held);
-      this.inc({ result: 'failed' }, failed);
-    },
-  });
+  const proofs = () =>
+    new Counter({
+      name: `${PREFIX}freshness_proofs_total`,
+      help: 'Comparisons of what this replica knows with what the cluster has.',
+      registers,
+      labelNames: ['result'],
+      collect() {
+        this.reset();
+        const { held, failed } = sources.proofs();
+        this.inc({ result: 'held' }, held);
+        this.inc({ result: 'failed' }, failed);
+      },
+    });
+  proofs();
   ofWatches('last_event_age_seconds', 'Since the API server last said anything on the watch; the largest of the resource.', (states) =>
     Math.max(...states.map(({ lastEventAgeMs }) => lastEventAgeMs / 1000)),
   );

@@ -1,7 +1,10 @@
 /** 4.10, 4.14 and 4.15: before and after the sidecar, more than it can take, and its recordings. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { CONTAINERS } from '#crds/control/names.ts';
+import { limitMemory } from '#e2e/cluster/cgroups.ts';
 import { current } from '#e2e/cluster/cluster.ts';
+import { inNode } from '#e2e/cluster/namespace.ts';
 import { ctr } from '#e2e/cluster/node.ts';
 import { waitFor } from '#e2e/cluster/ready.ts';
 import { apply } from '#e2e/cluster/test-cluster.ts';
@@ -93,7 +96,7 @@ export function attacksOverTime(stageOf: () => Stage): void {
       });
     }
 
-    for (const signal of ['SIGKILL', 'SIGSTOP'] as const) {
+    for (const signal of ['SIGKILL', 'SIGSTOP', 'out of memory'] as const) {
       it(`4.10 transparent: while the sidecar is dead or stopped (${signal}) nothing leaves the pod`, async (t) => {
         if (stageOf().cluster.own === null) return t.skip('it takes the node to kill a container');
         const [host = ''] = outside();
@@ -101,7 +104,10 @@ export function attacksOverTime(stageOf: () => Stage): void {
         const dialling = stageOf().run('transparent', ['python3', '-c', DIAL, host, String(OUTSIDE_PORT), '12']);
         await new Promise((resolve) => setTimeout(resolve, 2500));
         const before = await restarts(stageOf(), 'transparent');
-        const back = await signalSidecar(stageOf(), 'transparent', signal);
+        const back =
+          signal === 'out of memory'
+            ? await starveSidecar(stageOf(), 'transparent')
+            : await signalSidecar(stageOf(), 'transparent', signal);
         const { out } = await dialling;
         await back();
         assert.match(out, /^ECONN(RESET|REFUSED) \d+$/m);
@@ -158,6 +164,25 @@ print('taken', flush=True); time.sleep(15)`;
       assert.match((await squatting).out, /taken/);
       assert.equal(ready, 'false');
       await served(stageOf(), 'explicit');
+    });
+  });
+
+  describe('4.11 no rules', () => {
+    it('4.11 transparent: the validator of a pod that has no rules fails, so its containers do not start; the same where they are passes', async () => {
+      const { cluster, kubectl, namespaces } = stageOf();
+      const { stdout } = await kubectl(['-n', namespaces.transparent, 'get', 'pod', 'agent', '-o', 'json']);
+      const { spec } = JSON.parse(stdout) as { spec: { initContainers: { name: string; volumeMounts?: unknown }[] } };
+      const injected = spec.initContainers.find(({ name }) => name === CONTAINERS.validator);
+      assert.ok(injected);
+      const validator = { ...injected, name: 'check', volumeMounts: [] };
+      const plain = agentPod(cluster, 'ruleless', { initContainers: [validator], restartPolicy: 'Never' });
+      await apply(cluster, namespaces.free, [plain]);
+      await kubectl(['-n', namespaces.free, 'wait', '--for=jsonpath={.status.phase}=Failed', 'pod/ruleless', '--timeout=90s'], {
+        timeoutMs: 100_000,
+      });
+      assert.match((await said(kubectl(['-n', namespaces.free, 'logs', 'ruleless', '-c', 'check']))).out, /not|rule|reach/i);
+      const path = `{.status.initContainerStatuses[?(@.name=="${CONTAINERS.validator}")].state.terminated.exitCode}`;
+      assert.equal((await kubectl(['-n', namespaces.transparent, 'get', 'pod', 'agent', '-o', `jsonpath=${path}`])).stdout, '0');
     });
   });
 
@@ -230,15 +255,33 @@ async function served(stage: Stage, mode: (typeof MODES)[number]): Promise<void>
 }
 
 /** From the node, as nobody in the cluster can. What it gives lets the container go on. */
-async function signalSidecar(
-  { kubectl, namespaces }: Stage,
-  mode: (typeof MODES)[number],
-  signal: 'SIGKILL' | 'SIGSTOP',
-): Promise<() => Promise<void>> {
-  const path = '{.status.initContainerStatuses[?(@.name=="chaperone")].containerID}';
-  const { stdout } = await kubectl(['-n', namespaces[mode], 'get', 'pod', 'agent', '-o', `jsonpath=${path}`]);
+async function signalSidecar(stage: Stage, mode: (typeof MODES)[number], signal: 'SIGKILL' | 'SIGSTOP'): Promise<() => Promise<void>> {
+  const id = await sidecarContainer(stage, mode);
   const dir = (await current())?.dir ?? '';
-  const send = (name: string) => ctr(dir, ['tasks', 'kill', '--signal', name, stdout.replace('containerd://', '')]);
+  const send = (name: string) => ctr(dir, ['tasks', 'kill', '--signal', name, id]);
   await send(signal);
   return async () => void (signal === 'SIGSTOP' && (await send('SIGCONT')));
+}
+
+/** Takes the memory from the sidecar's container, so that the kernel kills what is in it. The next container has a control group of its own. */
+async function starveSidecar(stage: Stage, mode: (typeof MODES)[number]): Promise<() => Promise<void>> {
+  const id = await sidecarContainer(stage, mode);
+  const dir = (await current())?.dir ?? '';
+  const tasks = await ctr(dir, ['tasks', 'list']);
+  const pid = new RegExp(`^${id}\\s+(\\d+)`, 'm').exec(tasks)?.[1];
+  await limitMemory(await inNode(dir, ['cat', `/proc/${pid}/cgroup`]), 4 * 1024 * 1024);
+  const path = '{.status.initContainerStatuses[?(@.name=="chaperone")].lastState.terminated.reason}';
+  const get = ['-n', stage.namespaces[mode], 'get', 'pod', 'agent', '-o', `jsonpath=${path}`];
+  // What it is sent needs memory, which it has not.
+  const filling = stage.run(mode, ['python3', '-c', STUFF, stage.host, '10'], { timeoutMs: 120_000 });
+  return async () => {
+    await filling;
+    await waitFor('the kill', async () => (await stage.kubectl(get)).stdout === 'OOMKilled' || undefined, 60_000);
+  };
+}
+
+async function sidecarContainer({ kubectl, namespaces }: Stage, mode: (typeof MODES)[number]): Promise<string> {
+  const path = '{.status.initContainerStatuses[?(@.name=="chaperone")].containerID}';
+  const { stdout } = await kubectl(['-n', namespaces[mode], 'get', 'pod', 'agent', '-o', `jsonpath=${path}`]);
+  return stdout.replace('containerd://', '');
 }

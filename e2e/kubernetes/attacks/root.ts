@@ -56,7 +56,9 @@ export function attacksAsRoot(stageOf: () => Stage): void {
 
     it('4.9 control: root in a pod without a sidecar becomes who it wants to be, and makes raw packets', async () => {
       assert.match((await stageOf().run('free', ['python3', '-c', BECOME, String(SIDECAR_UID)], rootPod)).out, /^itself became 64123$/m);
-      const raw: Try[] = stageOf().addresses.outside.slice(0, 1).map((host) => ['raw', host, 0]);
+      const raw: Try[] = stageOf()
+        .addresses.outside.slice(0, 1)
+        .map((host) => ['raw', host, 0]);
       // The kernel fills in no checksum for it, so nobody answers.
       assert.match((await stageOf().run('free', ['python3', '-c', TRY, JSON.stringify(raw), 'root'], rootPod)).out, /^(silence|outside)$/m);
     });

@@ -10,6 +10,7 @@ import type { Connection, Driver, DriverContext, SessionRecorder } from '../../p
 import { UpstreamError } from '../../upstream/errors.ts';
 import { cancelPostgres } from '../../upstream/postgres/cancel.ts';
 import { connectPostgres, type PostgresConnection } from '../../upstream/postgres/login.ts';
+import { messageBudget } from '../../wire/postgres/budget.ts';
 import { WireError } from '../../wire/postgres/errors.ts';
 import type { FrameLimits } from '../../wire/postgres/limits.ts';
 import { type ErrorFields, encodeErrorResponse } from '../../wire/postgres/messages/error_notice.ts';
@@ -51,6 +52,7 @@ class PostgresDriver implements Driver {
   readonly protocol = 'PostgreSQL';
   readonly #context: DriverContext;
   readonly #options: PostgresDriverOptions;
+  readonly #budget = messageBudget(process.constrainedMemory());
   readonly #cancelKeys = new CancelKeys();
   readonly #sessions = new Set<PgSession>();
   readonly #catalogSource: CatalogSource;
@@ -73,7 +75,7 @@ class PostgresDriver implements Driver {
   }
 
   async serve(connection: Connection): Promise<void> {
-    const handshake = new Handshake(connection, this.#options.frameLimits ?? {});
+    const handshake = new Handshake(connection, this.#options.frameLimits ?? {}, this.#budget);
     try {
       await this.#serve(connection, handshake);
     } catch (error: unknown) {
@@ -82,6 +84,8 @@ class PostgresDriver implements Driver {
         this.#context.log.warn({ resource: connection.resource, error: codeOf(error) }, 'a session could not be started');
       }
       handshake.stream.end();
+    } finally {
+      handshake.reader.dispose();
     }
   }
 

@@ -5,6 +5,7 @@ import type { Connection } from '../../pipeline.ts';
 import { NodeStream } from '../../transport/node.ts';
 import { OnReadSocket } from '../../transport/onread.ts';
 import type { ByteStream } from '../../transport/stream.ts';
+import type { ByteBudget } from '../../wire/postgres/budget.ts';
 import { WireError } from '../../wire/postgres/errors.ts';
 import { type Frame, FrameReader } from '../../wire/postgres/frame.ts';
 import type { FrameLimits } from '../../wire/postgres/limits.ts';
@@ -23,8 +24,8 @@ export class Handshake {
   #first = true;
   #received: Buffer[] | null = [];
 
-  constructor(connection: Connection, limits: Partial<FrameLimits>) {
-    this.reader = new FrameReader(limits);
+  constructor(connection: Connection, limits: Partial<FrameLimits>, budget: ByteBudget) {
+    this.reader = new FrameReader(limits, budget);
     this.#stream = new NodeStream(connection.stream);
     this.#listen();
   }

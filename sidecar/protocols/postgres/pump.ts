@@ -26,7 +26,7 @@ export function runSession(session: PgSession, reader: FrameReader): Promise<voi
   if (server.leftover.length > 0) fromServer(server.leftover);
   server.stream.start({
     data: fromServer,
-    drained: () => pump.resume(),
+    drained: () => pump.drained(),
     ended: () => session.end('server', 'the target closed the connection'),
     closed: () => session.end('server', 'the target closed the connection'),
   });
@@ -51,6 +51,8 @@ class Pump {
   #paused = false;
   /** The client does not read what it was sent. */
   #unread = false;
+  /** The target has not yet taken what it was sent. */
+  #unsent = false;
 
   constructor(session: PgSession, reader: FrameReader) {
     this.#session = session;
@@ -106,13 +108,23 @@ class Pump {
   }
 
   readonly #send = (): void => {
-    if (!this.#session.toServer.flush() && !this.#session.ended) this.#pause();
+    if (!this.#session.toServer.flush()) {
+      this.#unsent = true;
+      if (!this.#session.ended) this.#pause();
+    } else if (!this.#unsent && !this.#waiting) this.#reader.settle();
   };
 
   clientReads(): void {
     if (!this.#unread) return;
     this.#unread = false;
     this.run();
+    this.resume();
+  }
+
+  /** The target has taken all that was sent. */
+  drained(): void {
+    this.#unsent = false;
+    if (!this.#waiting) this.#reader.settle();
     this.resume();
   }
 

@@ -4,6 +4,8 @@ export const WIRE_ERROR_CODES = [
   'bad_length',
   /** A length above the limit of its type. Also 'negative' ones: lengths are unsigned. */
   'too_long',
+  /** More than all connections together may hold of unfinished messages. */
+  'too_much',
   'unknown_type',
   /** A known type where it may not stand, such as a password after login. */
   'unexpected_type',
@@ -26,7 +28,7 @@ export type WireErrorCode = (typeof WIRE_ERROR_CODES)[number];
 export class WireError extends Error {
   readonly code: WireErrorCode;
   /** protocol_violation, or feature_not_supported where the protocol's version is the reason. */
-  readonly sqlstate: '08P01' | '0A000' | '22021' | '42501';
+  readonly sqlstate: '08P01' | '53200' | '0A000' | '22021' | '42501';
 
   constructor(code: WireErrorCode, message: string) {
     super(message);
@@ -38,6 +40,7 @@ export class WireError extends Error {
 
 function sqlstateOf(code: WireErrorCode): WireError['sqlstate'] {
   if (code === 'unsupported_protocol') return '0A000';
+  if (code === 'too_much') return '53200';
   if (code === 'bad_utf8') return '22021';
   if (code === 'parameter_not_allowed') return '42501';
   return '08P01';

@@ -1,3 +1,4 @@
+import { ByteBudget } from './budget.ts';
 import { WireError } from './errors.ts';
 import { DEFAULT_FRAME_LIMITS, type FrameLimits, frontendLimit } from './limits.ts';
 
@@ -38,9 +39,14 @@ export class FrameReader {
   #filled = 0;
   #total = 0;
   #error: WireError | null = null;
+  readonly #budget: ByteBudget;
+  /** Of the budget: for the frame that is put together, and for those that were given out and not settled. */
+  #taken = 0;
+  #lent = 0;
 
-  constructor(limits: Partial<FrameLimits> = {}) {
+  constructor(limits: Partial<FrameLimits> = {}, budget = new ByteBudget(Number.POSITIVE_INFINITY)) {
     this.#limits = { ...DEFAULT_FRAME_LIMITS, ...limits };
+    this.#budget = budget;
   }
 
   get phase(): FramePhase {
@@ -62,6 +68,21 @@ export class FrameReader {
     if (chunk.length === 0) return;
     this.#chunks.push(chunk);
     this.#buffered += chunk.length;
+  }
+
+  /** The frames that were given out are sent on: what they took of the budget is free again. */
+  settle(): void {
+    if (this.#lent === 0) return;
+    this.#budget.give(this.#lent);
+    this.#lent = 0;
+  }
+
+  /** No more is read. */
+  dispose(): void {
+    this.settle();
+    this.#budget.give(this.#taken);
+    this.#taken = 0;
+    this.#error ??= new WireError('unexpected_type', 'the connection is closed');
   }
 
   /** The next message, or null where more bytes are needed. */
@@ -109,6 +130,8 @@ export class FrameReader {
     const buffer = this.#part as Buffer;
     const frame = { type: header === 4 ? 0 : (buffer[0] as number), buffer, start: 0, end: this.#total };
     this.#buffered -= this.#total;
+    this.#lent += this.#taken;
+    this.#taken = 0;
     this.#part = null;
     this.#filled = 0;
     this.#total = 0;
@@ -132,7 +155,11 @@ export class FrameReader {
   #reserve(needed: number, target: number): void {
     const part = this.#part as Buffer;
     if (needed <= part.length) return;
-    const grown = Buffer.allocUnsafeSlow(Math.max(needed, Math.min(target, part.length * 2)));
+    const capacity = Math.max(needed, Math.min(target, part.length * 2));
+    if (!this.#budget.take(capacity - this.#taken))
+      throw new WireError('too_much', 'all messages that are under way are too large together');
+    this.#taken = capacity;
+    const grown = Buffer.allocUnsafeSlow(capacity);
     part.copy(grown, 0, 0, this.#filled);
     this.#part = grown;
   }
