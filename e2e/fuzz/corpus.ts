@@ -22,7 +22,7 @@ export async function writeCorpus(target: string, inputs: readonly Buffer[]): Pr
 
 /** Inputs that broke an invariant, by target; `npm test` runs them for ever. */
 export async function readFindings(): Promise<{ readonly target: string; readonly input: Buffer }[]> {
-  const names = (await readdir(join(FOLDER, 'findings')).catch(() => [])).sort();
+  const names = (await readdir(join(FOLDER, 'findings')).catch((): string[] => [])).toSorted();
   return Promise.all(
     names.map(async (name) => ({
       target: name.split('-')[0] ?? '',

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
-import { createRateLimiter, type RateLimit } from '../distribute/rate.ts';
+import { createPlaces, createRateLimiter, type RateLimit } from '../distribute/rate.ts';
 import { type AdmissionAnswer, type AdmissionRequest, type Handler, parseReview, refusal, reviewOf } from './review.ts';
 import type { ServingCertificates } from './serving.ts';
 import type { WebhookPath } from './webhooks.ts';
@@ -78,20 +78,11 @@ export async function serveAdmission(options: AdmissionServerOptions): Promise<A
   );
   server.keepAliveTimeout = KEEP_ALIVE_MS;
   server.maxConnections = limits.connections;
-  const byAddress = new Map<string, number>();
+  const places = createPlaces(limits.perAddress);
   server.on('connection', (socket: Socket) => {
     const address = socket.remoteAddress ?? '';
-    const others = byAddress.get(address) ?? 0;
-    if (others >= limits.perAddress) {
-      socket.destroy();
-      return;
-    }
-    byAddress.set(address, others + 1);
-    socket.once('close', () => {
-      const left = (byAddress.get(address) ?? 1) - 1;
-      if (left > 0) byAddress.set(address, left);
-      else byAddress.delete(address);
-    });
+    if (places.take(address)) socket.once('close', () => places.give(address));
+    else socket.destroy();
   });
   let failures = 0;
   let toldAt = Number.NEGATIVE_INFINITY;

@@ -4,6 +4,7 @@
  */
 import { createServer, type Socket } from 'node:net';
 import type { Server, ServerCredentials } from '@grpc/grpc-js';
+import { createPlaces } from './rate.ts';
 
 export interface DoorLimits {
   readonly connections: number;
@@ -36,8 +37,8 @@ const TELL_EVERY_MS = 10_000;
 /** Rejects where the port can't be had. */
 export function openDoor({ server, credentials, host, port, limits, onTurnedAway }: DoorOptions): Promise<Door> {
   const injector = server.createConnectionInjector(credentials);
-  const inside = new Map<Socket, string>();
-  const byAddress = new Map<string, number>();
+  const inside = new Set<Socket>();
+  const places = createPlaces(limits.perAddress);
   let turnedAway = 0;
   let toldAt = Number.NEGATIVE_INFINITY;
 
@@ -50,22 +51,18 @@ export function openDoor({ server, credentials, host, port, limits, onTurnedAway
   };
   const enter = (socket: Socket) => {
     const address = socket.remoteAddress ?? '';
-    const others = byAddress.get(address) ?? 0;
-    if (inside.size >= limits.connections || others >= limits.perAddress) {
+    if (inside.size >= limits.connections || !places.take(address)) {
       turnAway();
       socket.on('error', () => {}).destroy();
       return;
     }
-    inside.set(socket, address);
-    byAddress.set(address, others + 1);
+    inside.add(socket);
     const timer = limits.lifeMs === undefined ? undefined : setTimeout(() => socket.destroy(), limits.lifeMs).unref();
     socket.on('error', () => {});
     socket.once('close', () => {
       clearTimeout(timer);
       inside.delete(socket);
-      const left = (byAddress.get(address) ?? 1) - 1;
-      if (left > 0) byAddress.set(address, left);
-      else byAddress.delete(address);
+      places.give(address);
     });
     injector.injectConnection(socket);
   };
@@ -81,7 +78,7 @@ export function openDoor({ server, credentials, host, port, limits, onTurnedAway
         port: typeof bound === 'object' && bound !== null ? bound.port : port,
         shut: () => void listener.close(),
         clear: () => {
-          for (const socket of inside.keys()) socket.destroy();
+          for (const socket of inside) socket.destroy();
         },
       });
     });

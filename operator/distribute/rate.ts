@@ -27,3 +27,27 @@ export function createRateLimiter({ perSecond, burst }: RateLimit, now: () => nu
     },
   };
 }
+
+/** Places for connections, so many for each address. */
+export interface Places {
+  /** False where the address has all of its. */
+  take(address: string): boolean;
+  give(address: string): void;
+}
+
+export function createPlaces(perAddress: number): Places {
+  const taken = new Map<string, number>();
+  return {
+    take: (address) => {
+      const others = taken.get(address) ?? 0;
+      if (others >= perAddress) return false;
+      taken.set(address, others + 1);
+      return true;
+    },
+    give: (address) => {
+      const left = (taken.get(address) ?? 1) - 1;
+      if (left > 0) taken.set(address, left);
+      else taken.delete(address);
+    },
+  };
+}
