@@ -318,6 +318,7 @@ describe('analysis', () => {
           isMasked: typeof analysis.isMasked,
           recorded: analysis.recorded((x) => `<${x}>`),
           recordedSent: analysis.recordedSent((x) => `<${x}>`),
+          receivedPosition: Array.from({ length: analysis.sent.length + 1 }, (_, at) => analysis.receivedPosition(at + 1)),
         });
         assert.deepEqual(plain(one(sql, { analyse: shared, mask: on })), plain(one(sql, { analyse: newAnalyser(), mask: on })));
       }),
