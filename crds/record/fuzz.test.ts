@@ -235,3 +235,22 @@ describe('memory is bounded', () => {
     assert.deepEqual(sealedLayout(long), { type: 'header', header: null });
   });
 });
+
+it('an open segment whose last line has a zero byte is told to be torn, not to be without it', async () => {
+  const own = (body: string) => verifyOne(utf8(`${HEADER}\n${body}`), 'open');
+  const codes = async (body: string) => (await own(body)).map(({ code }) => code);
+  const spoiledLines = [
+    `\0${EVENT}`,
+    EVENT.replace('start', 'sta\0t'),
+    EVENT.slice(0, 40),
+    `${EVENT.slice(0, 40)}\0\0\0`,
+    EVENT.replace('\n', '\0\n'),
+  ];
+  for (const body of spoiledLines)
+    assert.ok(
+      (await codes(body)).some((code) => code === 'LineTorn' || code === 'EventInvalid'),
+      JSON.stringify(body),
+    );
+  // Room that was taken ahead says nothing.
+  assert.deepEqual(await codes(`${EVENT}\0\0\0`), await codes(EVENT));
+});

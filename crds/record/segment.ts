@@ -32,7 +32,7 @@ export function takeApart(file: Uint8Array, state: 'open' | 'sealed', platform: 
 function openParts(file: Uint8Array): SegmentParts {
   const first = linesOf(file.subarray(0, MAX_PLAIN_BYTES)).next();
   const line = first.done || !first.value.whole ? null : first.value.bytes;
-  const body = line === null || file.length > MAX_SEGMENT_BYTES ? null : file.subarray(line.length + 1, writtenBytes(file));
+  const body = line === null || file.length > MAX_SEGMENT_BYTES ? null : file.subarray(line.length + 1, readableBytes(file));
   return { ...headerParts(line), seal: null, sealProblem: null, sealed: null, body };
 }
 
@@ -41,10 +41,21 @@ function openParts(file: Uint8Array): SegmentParts {
  * put there, in whatever order, when the file was read or the process died.
  */
 export function writtenBytes(file: Uint8Array): number {
+  const { start, end, torn } = lastLine(file);
+  return torn ? start : end;
+}
+
+/** With such a last line, but without its line feed: whoever reads it sees that it is torn, and does not take a changed one for none. */
+function readableBytes(file: Uint8Array): number {
+  const { end, torn } = lastLine(file);
+  return torn && file[end - 1] === 0x0a ? end - 1 : end;
+}
+
+function lastLine(file: Uint8Array): { readonly start: number; readonly end: number; readonly torn: boolean } {
   let end = file.length;
   while (end > 0 && file[end - 1] === 0) end -= 1;
   const start = end < 2 ? 0 : file.lastIndexOf(0x0a, end - 2) + 1;
-  return file.subarray(start, end).includes(0) ? start : end;
+  return { start, end, torn: file.subarray(start, end).includes(0) };
 }
 
 function sealedParts(file: Uint8Array, platform: Pick<Platform, 'decompress'>): SegmentParts {
