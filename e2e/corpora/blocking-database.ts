@@ -1,9 +1,10 @@
 /** The corpora's database, anew for each case, and what can be seen of its state. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import pg from 'pg';
+import type pg from 'pg';
 import { hasPostgres, type Postgres, startPostgres } from '../postgres/server.ts';
 import type { BlockingCase } from './blocking-client.ts';
+import { open } from './databases.ts';
 
 export const RULE_SETS_DATABASE = 'corpus';
 const SCHEMA = 'pg-corpus-schema.sql';
@@ -109,12 +110,4 @@ async function digest(client: pg.Client, sql: string): Promise<string> {
     `SELECT coalesce(md5(string_agg(t::text, chr(10) ORDER BY t::text)), '') AS digest FROM (${sql}) t`,
   );
   return rows[0]?.digest ?? '';
-}
-
-async function open(server: Postgres, database: string): Promise<pg.Client> {
-  const { host, port, superuser } = server;
-  const client = new pg.Client({ host, port, ...superuser, database });
-  client.on('error', () => undefined);
-  await client.connect();
-  return client;
 }

@@ -1,10 +1,6 @@
 /** A sidecar with a resource for each rule set; nothing but the rule set denies anything there. */
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { loadFolder } from '#cli/folder/source.ts';
-import { startSidecar } from '#sidecar/start.ts';
 import { RULE_SETS_DATABASE } from './blocking-database.ts';
+import { type CorpusSidecar, startCorpusSidecar } from './sidecar.ts';
 
 /** What a rule of the corpus is called in an AccessPolicy. */
 export const RULE_SET_OF: { readonly [rule: string]: string } = {
@@ -16,7 +12,6 @@ export const RULE_SET_OF: { readonly [rule: string]: string } = {
   'no-program': 'noProgram',
 };
 
-const WORKLOAD = { namespace: 'corpus', serviceAccount: 'agent' };
 const USERS = { app: 'apppw', appadm: 'admpw' } as const;
 
 function manifests(serverPort: number): string {
@@ -52,33 +47,6 @@ stringData: {username: ${user}, password: ${password}}`,
   return [...resources, ...secrets].join('\n---');
 }
 
-export interface RuleSetsSidecar {
-  readonly portOf: (rule: string) => number;
-  stop(): Promise<void>;
+export function startRuleSets(serverPort: number): Promise<CorpusSidecar> {
+  return startCorpusSidecar(manifests(serverPort));
 }
-
-export async function startRuleSets(serverPort: number): Promise<RuleSetsSidecar> {
-  const folder = await mkdtemp(join(tmpdir(), 'chaperone-corpus-'));
-  try {
-    await mkdir(join(folder, 'manifests'));
-    await writeFile(join(folder, 'manifests/all.yaml'), manifests(serverPort), { mode: 0o600 });
-    const read = loadFolder({ manifests: join(folder, 'manifests'), workload: WORKLOAD });
-    if (!read.ok) throw new Error(read.problems.map(({ line, message }) => `line ${line}: ${message}`).join('\n'));
-    const sidecar = await startSidecar({ state: join(folder, 'state'), workload: WORKLOAD, log: SILENT });
-    const published = await sidecar.publish(read.state.snapshot, read.state.secrets);
-    if (!published.ok) throw new Error(`the policies are not taken: ${JSON.stringify(published)}`);
-    return {
-      portOf: (rule) => sidecar.addresses.get(`corpus/${rule}`)?.port ?? 0,
-      stop: async () => {
-        await sidecar.close();
-        await rm(folder, { recursive: true, force: true });
-      },
-    };
-  } catch (error: unknown) {
-    await rm(folder, { recursive: true, force: true });
-    throw error;
-  }
-}
-
-const nothing = (): void => {};
-const SILENT = { info: nothing, warn: nothing, error: nothing };

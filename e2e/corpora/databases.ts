@@ -123,7 +123,8 @@ export class Databases {
   }
 }
 
-async function open(server: Postgres, database: string): Promise<pg.Client> {
+/** As the superuser. */
+export async function open(server: Postgres, database: string): Promise<pg.Client> {
   const { host, port, superuser } = server;
   const client = new pg.Client({ host, port, ...superuser, database });
   client.on('error', () => undefined);

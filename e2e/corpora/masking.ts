@@ -34,7 +34,7 @@ async function* runSet(set: string, file: string, options: MaskingOptions, judge
     throw new Error('the masking cases need PostgreSQL 15 with its contributed modules: Debian has them in postgresql-15');
   try {
     const reference = options.withoutSidecar ? null : await startReference(databases, options);
-    const stage: Stage = { databases, port: reference?.port ?? databases.server.port, options };
+    const stage: Stage = { databases, port: reference?.portOf('db') ?? databases.server.port, options };
     try {
       for (const item of items)
         yield { set, id: item.id, category: item.class ?? item.category, problem: await problemOf(judge, stage, item) };

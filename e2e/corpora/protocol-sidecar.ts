@@ -1,11 +1,6 @@
 /** The sidecar of the protocol's cases: `db` is the real server, `bad` one that breaks the rules, and `badtls` the same over TLS. */
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { loadFolder } from '#cli/folder/source.ts';
-import { startSidecar } from '#sidecar/start.ts';
+import { type CorpusSidecar, startCorpusSidecar } from './sidecar.ts';
 
-const WORKLOAD = { namespace: 'corpus', serviceAccount: 'agent' };
 export const ACCOUNT = { user: 'app', password: 'apppw' };
 export const PROTOCOL_DATABASE = 'corpus';
 export type ResourceName = 'db' | 'bad' | 'badtls';
@@ -53,42 +48,16 @@ stringData: {username: ${ACCOUNT.user}, password: ${ACCOUNT.password}}
 `;
 }
 
-export interface ProtocolSidecar {
-  readonly portOf: (name: ResourceName) => number;
+export interface ProtocolSidecar extends CorpusSidecar {
   /** What was allowed, as received. */
   readonly allowed: string[];
-  stop(): Promise<void>;
 }
 
 export async function startProtocolSidecar(ports: Readonly<Record<ResourceName, number>>): Promise<ProtocolSidecar> {
-  const folder = await mkdtemp(join(tmpdir(), 'chaperone-corpus-'));
-  try {
-    await mkdir(join(folder, 'manifests'));
-    await writeFile(join(folder, 'manifests/all.yaml'), manifests(ports), { mode: 0o600 });
-    const read = loadFolder({ manifests: join(folder, 'manifests'), workload: WORKLOAD });
-    if (!read.ok) throw new Error(read.problems.map(({ line, message }) => `line ${line}: ${message}`).join('\n'));
-    const allowed: string[] = [];
-    const sidecar = await startSidecar({
-      state: join(folder, 'state'),
-      workload: WORKLOAD,
-      log: SILENT,
-      onVerdict: ({ verdict, summary }) => void (verdict.decision === 'Allow' && allowed.push(summary)),
-    });
-    const published = await sidecar.publish(read.state.snapshot, read.state.secrets);
-    if (!published.ok) throw new Error(`the policies are not taken: ${JSON.stringify(published)}`);
-    return {
-      portOf: (name) => sidecar.addresses.get(`corpus/${name}`)?.port ?? 0,
-      allowed,
-      stop: async () => {
-        await sidecar.close();
-        await rm(folder, { recursive: true, force: true });
-      },
-    };
-  } catch (error: unknown) {
-    await rm(folder, { recursive: true, force: true });
-    throw error;
-  }
+  const allowed: string[] = [];
+  const sidecar = await startCorpusSidecar(
+    manifests(ports),
+    ({ verdict, summary }) => void (verdict.decision === 'Allow' && allowed.push(summary)),
+  );
+  return { ...sidecar, allowed };
 }
-
-const nothing = (): void => {};
-const SILENT = { info: nothing, warn: nothing, error: nothing };

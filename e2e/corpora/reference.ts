@@ -1,14 +1,8 @@
 /** The sidecar under test: the reference policy at the head of pg-corpus-schema.sql, before one server. */
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { loadFolder } from '#cli/folder/source.ts';
-import { startSidecar } from '#sidecar/start.ts';
 import type { MaskingOptions } from './case.ts';
 import { ACCOUNTS, DATABASE, type Databases } from './databases.ts';
-
-const WORKLOAD = { namespace: 'corpus', serviceAccount: 'agent' };
+import { type CorpusSidecar, startCorpusSidecar } from './sidecar.ts';
 
 const COLUMNS = [
   ...['email', 'ssn', 'card_number', 'notes', 'avatar'].map((name) => `public.customers.${name}`),
@@ -73,35 +67,6 @@ stringData: {key: "${randomBytes(32).toString('hex')}"}
 `;
 }
 
-export interface Reference {
-  readonly port: number;
-  stop(): Promise<void>;
+export async function startReference(databases: Databases, policy: Policy): Promise<CorpusSidecar> {
+  return startCorpusSidecar(manifests(databases.server.port, policy, await databases.definitionOf(VETTED)));
 }
-
-export async function startReference(databases: Databases, policy: Policy): Promise<Reference> {
-  const definition = await databases.definitionOf(VETTED);
-  const folder = await mkdtemp(join(tmpdir(), 'chaperone-corpus-'));
-  try {
-    await mkdir(join(folder, 'manifests'));
-    await writeFile(join(folder, 'manifests/all.yaml'), manifests(databases.server.port, policy, definition), { mode: 0o600 });
-    const read = loadFolder({ manifests: join(folder, 'manifests'), workload: WORKLOAD });
-    if (!read.ok) throw new Error(read.problems.map(({ line, message }) => `line ${line}: ${message}`).join('\n'));
-    const sidecar = await startSidecar({ state: join(folder, 'state'), workload: WORKLOAD, log: SILENT });
-    const published = await sidecar.publish(read.state.snapshot, read.state.secrets);
-    const address = sidecar.addresses.get('corpus/db');
-    if (!published.ok || address === undefined) throw new Error(`the reference policy is not taken: ${JSON.stringify(published)}`);
-    return {
-      port: address.port,
-      stop: async () => {
-        await sidecar.close();
-        await rm(folder, { recursive: true, force: true });
-      },
-    };
-  } catch (error) {
-    await rm(folder, { recursive: true, force: true });
-    throw error;
-  }
-}
-
-const nothing = (): void => {};
-const SILENT = { info: nothing, warn: nothing, error: nothing };

@@ -1,0 +1,42 @@
+/** A sidecar as `chaperone run` starts it, on manifests that are given as text. */
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadFolder } from '#cli/folder/source.ts';
+import { type SidecarOptions, startSidecar } from '#sidecar/start.ts';
+
+/** Whom the policies of the corpora name. */
+const WORKLOAD = { namespace: 'corpus', serviceAccount: 'agent' };
+
+export interface CorpusSidecar {
+  /** Where a resource of the namespace `corpus` is served. */
+  readonly portOf: (resource: string) => number;
+  stop(): Promise<void>;
+}
+
+export async function startCorpusSidecar(manifests: string, onVerdict?: SidecarOptions['onVerdict']): Promise<CorpusSidecar> {
+  const folder = await mkdtemp(join(tmpdir(), 'chaperone-corpus-'));
+  try {
+    await mkdir(join(folder, 'manifests'));
+    await writeFile(join(folder, 'manifests/all.yaml'), manifests, { mode: 0o600 });
+    const read = loadFolder({ manifests: join(folder, 'manifests'), workload: WORKLOAD });
+    if (!read.ok) throw new Error(read.problems.map(({ line, message }) => `line ${line}: ${message}`).join('\n'));
+    const state = join(folder, 'state');
+    const sidecar = await startSidecar({ state, workload: WORKLOAD, log: SILENT, ...(onVerdict && { onVerdict }) });
+    const published = await sidecar.publish(read.state.snapshot, read.state.secrets);
+    if (!published.ok) throw new Error(`the policies are not taken: ${JSON.stringify(published)}`);
+    return {
+      portOf: (resource) => sidecar.addresses.get(`corpus/${resource}`)?.port ?? 0,
+      stop: async () => {
+        await sidecar.close();
+        await rm(folder, { recursive: true, force: true });
+      },
+    };
+  } catch (error: unknown) {
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+const nothing = (): void => {};
+const SILENT = { info: nothing, warn: nothing, error: nothing };
