@@ -59,5 +59,7 @@ test('a sidecar that is connected is not cut off by those who knock, and one tha
   await until('the next policy', () => sidecar.policy.version === next.version);
   sidecar.close();
   await until('its end', () => operator.board.all().length === 0);
-  assert.equal(await inside([await knock(operator.servers.ports.control)]), 1);
+  // Its connection ends a moment after its stream.
+  const end = Date.now() + 10_000;
+  while ((await inside([await knock(operator.servers.ports.control)])) === 0) assert.ok(Date.now() < end, 'no room was made');
 });
