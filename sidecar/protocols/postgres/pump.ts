@@ -20,7 +20,7 @@ export function runSession(session: PgSession, reader: FrameReader): Promise<voi
       session.checkReturned();
     });
     if (!session.toClient.flush() && !session.ended) server.stream.pause();
-    if (!session.toServer.flush() && !session.ended) client.pause();
+    pump.send();
     guard(session, () => session.later.soon());
   };
   if (server.leftover.length > 0) fromServer(server.leftover);
@@ -74,7 +74,7 @@ class Pump {
   #takeKnown(chunk: Buffer): boolean {
     const session = this.#session;
     try {
-      const taken = onKnownQuery(session, chunk, this.#send);
+      const taken = onKnownQuery(session, chunk, this.send);
       if (taken === null) return false;
       if (taken.wait !== undefined) this.#wait(taken.wait);
     } catch (error: unknown) {
@@ -103,11 +103,12 @@ class Pump {
     const session = this.#session;
     if (!session.toClient.flush()) this.#unread = true;
     if (this.#unread && !session.ended) this.#pause();
-    this.#send();
+    this.send();
     guard(session, () => session.later.run());
   }
 
-  readonly #send = (): void => {
+  /** What is for the target goes; where it is slow the client waits until `drained`. */
+  readonly send = (): void => {
     if (!this.#session.toServer.flush()) {
       this.#unsent = true;
       if (!this.#session.ended) this.#pause();
