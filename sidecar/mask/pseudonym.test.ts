@@ -117,6 +117,8 @@ test('a key is random and long enough, with or without a line end behind it', ()
   const text = (one: Buffer) => new Pseudonymiser(keyOf(one), { type: 'Token', domain: 'd' }).text('v');
   assert.equal(text(Buffer.concat([bytes, Buffer.from('\n')])), text(bytes));
   assert.equal(text(Buffer.concat([bytes, Buffer.from('\r\n')])), text(bytes));
+  for (const end of ['\n', '\r\n'])
+    assert.notEqual(pseudonymKey(Buffer.concat([randomBytes(MIN_KEY_BYTES - end.length), Buffer.from(end)])), null);
   for (const bad of [Buffer.alloc(0), bytes.subarray(1), Buffer.alloc(64, 'ab'), Buffer.alloc(MIN_KEY_BYTES)])
     assert.equal(pseudonymKey(bad), null);
 });

@@ -22,7 +22,8 @@ const MAX_CACHED_CHARACTERS = 256;
 /** A key that is fit to make pseudonyms with, or null. One line end behind it is not part of it: files have one. */
 export function pseudonymKey(bytes: Buffer): KeyObject | null {
   const end = bytes.at(-1) !== 0x0a ? bytes.length : bytes.at(-2) === 0x0d ? bytes.length - 2 : bytes.length - 1;
-  const key = bytes.subarray(0, end);
+  // One in 256 random keys ends with such a byte by itself: what is just long enough with it is a raw key.
+  const key = end < MIN_KEY_BYTES ? bytes : bytes.subarray(0, end);
   return key.length < MIN_KEY_BYTES || new Set(key).size < MIN_DISTINCT_BYTES ? null : createSecretKey(key);
 }
 
