@@ -98,7 +98,7 @@ function expectedOf(output: Output): Fields {
 }
 
 /** From the first to the last part of the reference. */
-function spanOf(code: readonly Token[], reference: Fields): { readonly start: number; readonly end: number } | null {
+export function spanOf(code: readonly Token[], reference: Fields): { readonly start: number; readonly end: number } | null {
   const first = code.findIndex((token) => token.start === numeric(reference.location));
   const last = first + 2 * (list(reference.fields).length - 1);
   for (let index = first + 1; index <= last; index++) {

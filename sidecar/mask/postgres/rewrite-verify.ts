@@ -53,3 +53,26 @@ function isReplacement(reference: Fields, after: Fields, subquery: Fields): bool
   const wanted = isFields(reference.alias) ? reference.alias : { aliasname: text(reference.relname) };
   return sameButForReplaced(wanted, alias, NOTHING) && sameButForReplaced(subquery, found.node.subquery, NOTHING);
 }
+
+/** The tree with each node of `by` replaced by what is given there; in a list by several. The same object where nothing is. */
+export function substitute<T>(tree: T, by: ReadonlyMap<Fields, readonly unknown[]>): T {
+  return by.size === 0 ? tree : (replaceIn(tree, by) as T);
+}
+
+/** What holds nothing that is replaced stays the same object. */
+function replaceIn(value: unknown, by: ReadonlyMap<Fields, readonly unknown[]>): unknown {
+  if (Array.isArray(value)) {
+    const items = value.flatMap((item) => replacementOf(item, by) ?? [replaceIn(item, by)]);
+    return items.length === value.length && items.every((item, index) => item === value[index]) ? value : items;
+  }
+  if (!isFields(value)) return value;
+  const found = replacementOf(value, by);
+  if (found !== undefined) return found.length === 1 ? found[0] : undefined;
+  const entries = Object.entries(value).map(([name, item]): [string, unknown] => [name, replaceIn(item, by)]);
+  return entries.every(([name, item]) => item === value[name]) ? value : Object.fromEntries(entries);
+}
+
+function replacementOf(value: unknown, by: ReadonlyMap<Fields, readonly unknown[]>): readonly unknown[] | undefined {
+  const node = unwrap(value)?.node;
+  return node === undefined ? undefined : by.get(node);
+}

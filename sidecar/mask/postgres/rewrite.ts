@@ -12,9 +12,11 @@ import type { Column, Relation } from './catalog.ts';
 import { type Resolver, resolveRelation } from './resolve.ts';
 import type { ResultPlan } from './result-plan.ts';
 import { maskExpression, quoteIdentifier } from './rewrite-expression.ts';
+import { dropSchemas } from './rewrite-qualified.ts';
+import { rewriteReturning } from './rewrite-returning.ts';
 import { findTokens, NO_TOKENS, type TokenFindings } from './rewrite-tokens.ts';
 import { hiddenName } from './rewrite-tokens-text.ts';
-import { QUALIFIED, sameButForReplaced } from './rewrite-verify.ts';
+import { QUALIFIED, sameButForReplaced, substitute } from './rewrite-verify.ts';
 import type { MaskedCatalog } from './world.ts';
 
 export type Rewritten =
@@ -48,7 +50,15 @@ export function rewriteMasked(
   let tokens: readonly Token[] | null = null;
   const codeOf = (): readonly Token[] | null => (tokens ??= scanSql(sql)?.filter((token) => !COMMENT_TOKENS.has(token.type)) ?? null);
   const { rewrite, unfit, dependsOnIntegers } = depth > 0 ? NO_TOKENS : tokensOf(world, at, sql, statements, codeOf);
+  const columns = new Map<Fields, readonly unknown[]>();
   for (const statement of statements) {
+    if (depth === 0) {
+      for (const rewriteColumns of [dropSchemas, rewriteReturning]) {
+        const written = rewriteColumns(world, at, statement, codeOf, columns);
+        if (typeof written === 'string') return refuse(written);
+        edits.push(...written);
+      }
+    }
     for (const fact of statement.relations) {
       if (fact.role !== 'From') continue;
       const relation = resolveRelation(at, fact);
@@ -82,8 +92,10 @@ export function rewriteMasked(
   if (out === null || again === null || !again.ok || again.statements.length !== statements.length) {
     return refuse('the rewritten statement does not parse');
   }
-  const isSame = (statement: StatementFacts, index: number): boolean =>
-    sameButForReplaced(rewrite?.expected ?? { [statement.type]: statement.node }, again.statements[index]?.stmt, replaced);
+  const isSame = (statement: StatementFacts, index: number): boolean => {
+    const expected = rewrite?.expected ?? { [statement.type]: statement.node };
+    return sameButForReplaced(substitute(expected, columns), again.statements[index]?.stmt, replaced);
+  };
   if (!statements.every(isSame)) {
     return refuse('the rewritten statement is not the same but for the masks');
   }

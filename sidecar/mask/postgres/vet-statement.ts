@@ -123,21 +123,7 @@ function vetUseOfMasked(world: MaskedCatalog, at: Resolver, facts: StatementFact
       return refusal('NotRewritable', `${facts.type} of ${fact.name}, which has masked columns`);
   }
   const decided = decidedByMasked(world, at, facts, touched);
-  if (decided !== null) return refusal('NotRewritable', `${decided}, which is masked, and the MaskingRule has predicates: Strict`);
-  return vetQualifiedColumns(facts, touched);
-}
-
-/** `schema.table.column` can't mean the sub-select that stands in the table's place. */
-function vetQualifiedColumns(facts: StatementFacts, touched: StatementFacts['relations']): Refusal | null {
-  for (const column of facts.columns) {
-    const parts = list(column.fields);
-    if (parts.length < 3) continue;
-    const table = text(asNode(parts.at(-2), 'String')?.sval);
-    if (touched.some((fact) => fact.name === table)) {
-      return refusal('NotRewritable', `write ${table}'s columns as ${table}.column or by an alias, without the schema`);
-    }
-  }
-  return null;
+  return decided === null ? null : refusal('NotRewritable', `${decided}, which is masked, and the MaskingRule has predicates: Strict`);
 }
 
 const CASCADING: ReadonlySet<StatementKind> = new Set<StatementKind>(['Update', 'Delete', 'Merge', 'Truncate']);
