@@ -11,6 +11,7 @@
 import type { LookupFunction } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { ResourcePolicy } from '#crds/policy/engine.ts';
+import type { LimitName } from '#crds/policy/limits.ts';
 import type { Principal } from '#crds/policy/principal.ts';
 import type { SnapshotResource } from '#crds/policy/snapshot.ts';
 import type { Author, Verdict } from '#crds/policy/verdict.ts';
@@ -148,6 +149,8 @@ export interface DriverContext {
   readonly names?: (namespace: string) => TargetNames;
   /** A line per verdict for the person who watches. */
   readonly onVerdict: (line: VerdictLine) => void;
+  /** A limit was exceeded: it is counted. */
+  readonly onLimit?: (limit: LimitName, resource: ResourceKey) => void;
   readonly now: () => number;
 }
 
@@ -163,6 +166,8 @@ export interface VerdictLine {
 /** One protocol. */
 export interface Driver {
   readonly protocol: SnapshotResource['protocol'];
+  /** What a client is told for whom there is no room. */
+  readonly noRoom?: Buffer;
   /** Serves the connection to its end. Never rejects: what goes wrong ends the session with a protocol-native error. */
   serve(connection: Connection): Promise<void>;
   /** Stops taking commands: sessions end after the action that is under way, at the latest after `graceMs`. */

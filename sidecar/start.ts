@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { EgressPolicy } from '#crds/control/names.ts';
+import { resourceLimits } from '#crds/policy/limits.ts';
 import { CAPABILITIES } from '#crds/policy/snapshot.ts';
 import { means } from '#crds/policy/subject.ts';
 import { serveAdmin } from './approvals/admin.ts';
@@ -147,18 +148,25 @@ async function assemble(options: SidecarOptions, opened: Close[], closeAll: () =
       log,
       now,
       onVerdict,
+      onLimit: (limit, resource) => telemetry.limit(limit, resource),
       ...(names && { names: (namespace: string) => names.for(namespace) }),
     },
     startTls,
   );
   const serve: ListenersOptions['serve'] = (protocol, connection) => drivers[protocol].serve(connection);
+  const doorOf: ListenersOptions['doorOf'] = (resource, protocol) => ({
+    limits: () => resourceLimits(policy.resource(resource)?.resource.limits),
+    onLimit: (limit) => telemetry.limit(limit, resource),
+    noRoom: () => drivers[protocol()].noRoom,
+  });
   const onEgress = (verdict: EgressVerdict) => telemetry.egress(verdict);
   if (transparent !== undefined && names === undefined) throw new StartError('transparent mode needs DNS');
   const through =
     transparent === undefined || names === undefined
       ? null
-      : new TransparentEntrance({ ...transparent, names, onEgress, now, workload, log, serve });
-  const listeners: Entrances = through ?? new Listeners({ fixed: listen, others: options.others ?? 'FreePort', workload, log, serve });
+      : new TransparentEntrance({ ...transparent, names, onEgress, now, workload, log, serve, doorOf });
+  const listeners: Entrances =
+    through ?? new Listeners({ fixed: listen, others: options.others ?? 'FreePort', workload, log, serve, doorOf });
   const ready = () => policy.snapshot !== null && !policy.stale && draining === null && listeners.ready;
   const telemetry = opening(
     await openTelemetry({ port: options.metricsPort, host: options.metricsHost, ready, approvals, listeners, policy }, metrics),

@@ -1,6 +1,7 @@
 /** The closed schema of a snapshot that was read from JSON. It says what the interfaces in snapshot.ts say; a type below holds the two together. */
 import Type, { type Static } from 'typebox';
 import { EFFECT_KINDS, STATEMENT_KINDS } from './action.ts';
+import { type LimitSpec, RESOURCE_LIMITS, type ResourceLimitName } from './limits.ts';
 import { DETECTOR_TYPES, type Snapshot, type SnapshotResource } from './snapshot.ts';
 
 const closed = { additionalProperties: false };
@@ -123,6 +124,16 @@ const gate = Type.Object(
   closed,
 );
 
+const resourceLimit = ({ minimum, maximum }: LimitSpec) => optional(Type.Integer({ minimum, maximum }));
+
+/** Out of bounds is refused: a snapshot can't take a limit away. */
+const resourceLimits = Type.Object(
+  Object.fromEntries(Object.entries<LimitSpec>(RESOURCE_LIMITS).map(([name, spec]) => [name, resourceLimit(spec)])) as {
+    readonly [name in ResourceLimitName]: ReturnType<typeof resourceLimit>;
+  },
+  closed,
+);
+
 export const snapshotResource = Type.Object(
   {
     namespace: text,
@@ -147,6 +158,7 @@ export const snapshotResource = Type.Object(
       Type.Object({ credential: optional(Type.Object({ header: text, prefix: Type.String(), secret: secretKey }, closed)) }, closed),
     ),
     recording: Type.Object({ results: oneOf(['None', 'Sample', 'All']), sampleRows: nat, fsync: oneOf(['Always', 'Never']) }, closed),
+    limits: optional(resourceLimits),
     policies: Type.Array(snapshotPolicy),
     masking: Type.Array(snapshotMasking),
     gates: Type.Array(gate),

@@ -1,3 +1,5 @@
+import type { ResourceLimitName } from './limits.ts';
+
 /**
  * The compiled policy of one workload: canonical JSON of a closed schema. Its version is `sha256:` and the hex SHA-256 of that JSON.
  * It holds no secret, only names of Secrets. A sidecar that lacks one of `requiredCapabilities` denies the resource that asks for it.
@@ -18,6 +20,7 @@ export const CAPABILITIES = [
   'window/1',
   'effects/1',
   'row-guard/1',
+  'resource-limits/1',
 ] as const;
 export type Capability = (typeof CAPABILITIES)[number];
 
@@ -54,6 +57,8 @@ export interface SnapshotResource {
   readonly postgresql?: SnapshotPostgresql;
   readonly http?: SnapshotHttp;
   readonly recording: SnapshotRecording;
+  /** Those that the resource sets; the others have the defaults of limits.ts. */
+  readonly limits?: { readonly [name in ResourceLimitName]?: number };
   readonly policies: readonly SnapshotPolicy[];
   readonly masking: readonly SnapshotMasking[];
   /** Only those that a rule refers to. */

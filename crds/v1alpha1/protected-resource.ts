@@ -1,4 +1,5 @@
 /** ProtectedResource: a server that agents reach only through Chaperone. */
+import { RESOURCE_LIMITS, type ResourceLimitName } from '../policy/limits.ts';
 import { basicAuthRef, secretKeyRef } from './names.ts';
 import { choice, exactlyWhen, form, integer, listByKey, notYet, object, onlyWhen, optional, type Static, text } from './schema.ts';
 import { status } from './status.ts';
@@ -147,6 +148,31 @@ const recording = object(
   { default: {} },
 );
 
+type Limit = ReturnType<typeof limit>;
+
+function limit(name: ResourceLimitName) {
+  const { what, exceeded, unit, default: otherwise, minimum, maximum } = RESOURCE_LIMITS[name];
+  return optional(integer(`${what} In ${unit}, ${otherwise} where absent. ${exceeded}`, { minimum, maximum }));
+}
+
+const limits = object(
+  Object.fromEntries(Object.keys(RESOURCE_LIMITS).map((name) => [name, limit(name as ResourceLimitName)])) as Record<
+    ResourceLimitName,
+    Limit
+  >,
+  "What one agent may take of its sidecar, so that it can't harm others or itself. Most need no other value than the one that they have where absent. Sessions keep what they began with.",
+  {
+    rules: [
+      {
+        rule: Object.keys(RESOURCE_LIMITS)
+          .map((name) => `has(self.${name})`)
+          .join(' || '),
+        message: 'limits is empty: set a limit, or leave limits out',
+      },
+    ],
+  },
+);
+
 export const protectedResourceSpec = object(
   {
     protocol: choice(['PostgreSQL', 'HTTP'], 'What the target speaks. Not yet enforced, and so refused: `SSH` and `Kubernetes`.', {
@@ -173,6 +199,7 @@ export const protectedResourceSpec = object(
     postgresql: optional(postgresql),
     http: optional(http),
     recording,
+    limits: optional(limits),
   },
   'A server that agents reach only through Chaperone: where it is, how it is spoken to, which credential the sidecar uses, and what is recorded. With no AccessPolicy nobody may use it.',
   {

@@ -29,7 +29,7 @@ export function compileResource(
     namespace: metadata.namespace,
     name: metadata.name,
     generation: metadata.generation ?? 0,
-    requiredCapabilities: [...capabilities(spec.protocol, policies, masking), ...unresolved.map((object) => `unresolved/${object}`)].sort(),
+    requiredCapabilities: [...capabilities(spec, policies, masking), ...unresolved.map((object) => `unresolved/${object}`)].sort(),
     protocol: spec.protocol,
     address: { host: address.host, port: address.port },
     aliases: aliases.map(({ host, port }) => ({ host, port })),
@@ -41,6 +41,7 @@ export function compileResource(
     agentToken: spec.agentToken,
     ...protocolPart(spec, needed),
     recording: { results, sampleRows, fsync },
+    ...(spec.limits === undefined ? {} : { limits: { ...spec.limits } }),
     policies,
     masking,
     gates: contributions.gates,
@@ -98,7 +99,7 @@ function protocolPart(spec: ProtectedResource['spec'], needed: boolean): Pick<Sn
 }
 
 function capabilities(
-  protocol: ProtectedResource['spec']['protocol'],
+  { protocol, limits: resourceLimits }: ProtectedResource['spec'],
   policies: readonly SnapshotPolicy[],
   masking: readonly SnapshotMasking[],
 ): readonly Capability[] {
@@ -113,6 +114,7 @@ function capabilities(
     ['mask-strict/1', masking.some(({ predicates }) => predicates !== undefined)],
     ['mask-functions/1', masking.some(({ functions }) => functions !== undefined)],
     ['mask-detect/1', masking.some(({ detectors }) => detectors.length > 0)],
+    ['resource-limits/1', resourceLimits !== undefined],
     ['limits/1', policies.some(({ limits }) => limits !== undefined)],
     ['effects/1', rules.some(({ sql }) => sql?.effects !== undefined) || policies.some(({ readOnly }) => readOnly === true)],
     ['row-guard/1', rules.some(({ maxAffectedRows, guardsEveryRow }) => maxAffectedRows !== undefined || guardsEveryRow === true)],

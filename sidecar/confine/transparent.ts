@@ -1,8 +1,8 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import type { SnapshotResource } from '#crds/policy/snapshot.ts';
 import { ListenError } from '../listener/errors.ts';
-import { Door } from '../listener/listen.ts';
-import type { Connection, Log, Workload } from '../pipeline.ts';
+import { Door, type DoorOptions } from '../listener/listen.ts';
+import type { Connection, Log, ResourceKey, Workload } from '../pipeline.ts';
 import type { Egress } from './egress.ts';
 import { type Destination, originalDestination } from './original-destination.ts';
 import { answerProbe, isProbe } from './probe.ts';
@@ -14,6 +14,10 @@ export interface TransparentOptions {
   readonly targets: TargetTable;
   readonly egress: Egress;
   readonly log: Log;
+  readonly doorOf?: (
+    resource: ResourceKey,
+    protocol: () => SnapshotResource['protocol'],
+  ) => Pick<DoorOptions, 'limits' | 'onLimit' | 'noRoom'>;
   readonly serve: (protocol: SnapshotResource['protocol'], connection: Connection) => Promise<void>;
 }
 
@@ -58,8 +62,8 @@ export class TransparentListener {
     return this.#servers.length > 0 && this.#servers.every((server) => server.listening);
   }
 
-  get connections(): readonly { readonly key: string; readonly count: number }[] {
-    return [...this.#doors].map(([key, door]) => ({ key, count: door.connections }));
+  get connections(): readonly { readonly key: string; readonly count: number; readonly unauthenticated: number }[] {
+    return [...this.#doors].map(([key, door]) => ({ key, count: door.connections, unauthenticated: door.unauthenticated }));
   }
 
   /** Stops accepting; resolves when the drivers' connections have ended. Unread ones are cut. */
@@ -103,10 +107,18 @@ export class TransparentListener {
 
   #door({ namespace, name, protocol }: SnapshotResource): Door {
     const key = `${namespace}/${name} ${protocol}`;
-    const { workload, log, serve } = this.#options;
+    const { workload, log, serve, doorOf } = this.#options;
+    const resource = { namespace, name };
     const door =
       this.#doors.get(key) ??
-      new Door({ workload, resource: { namespace, name }, redirected: true, log, serve: (connection) => serve(protocol, connection) });
+      new Door({
+        ...doorOf?.(resource, () => protocol),
+        workload,
+        resource,
+        redirected: true,
+        log,
+        serve: (connection) => serve(protocol, connection),
+      });
     this.#doors.set(key, door);
     return door;
   }

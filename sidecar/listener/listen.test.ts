@@ -63,19 +63,30 @@ test('closes what is over the limits, logs it once, and lets in again', async ()
     established.push(connection.established as () => void);
     return echo(connection);
   };
-  const listener = await listen({ ...base, maxConnections: 3, maxUnestablished: 2, serve });
+  const exceeded: string[] = [];
+  const onLimit = (limit: string) => exceeded.push(limit);
+  const noRoom = () => Buffer.from('no room');
+  const listener = await listen({
+    ...base,
+    limits: () => ({ maxConnections: 3, maxUnauthenticated: 2, loginTimeoutSeconds: 10 }),
+    onLimit,
+    noRoom,
+    serve,
+  });
   const before = lines.length;
   const first = await client(listener.port);
   const second = await client(listener.port);
-  for (let i = 0; i < 5; i++) await once((await client(listener.port)).resume(), 'close');
+  for (let i = 0; i < 5; i++) assert.equal(String(Buffer.concat(await (await client(listener.port)).toArray())), 'no room');
   assert.equal(listener.turnedAway, 5);
   assert.equal(lines.length - before, 1);
+  assert.deepEqual(new Set(exceeded), new Set(['maxUnauthenticated']));
   for (const call of established) call();
   for (const call of established) call();
   const third = await client(listener.port);
   third.write('x');
   await once(third, 'data');
   await once((await client(listener.port)).resume(), 'close');
+  assert.equal(exceeded.at(-1), 'maxConnections');
   first.destroy();
   while (listener.connections === 3) await turn();
   const fourth = await client(listener.port);
@@ -90,12 +101,15 @@ test('closes a connection whose login takes too long, and not one that is throug
     connection.stream.once('data', () => connection.established?.());
     return echo(connection);
   };
-  const listener = await listen({ ...base, headerTimeoutMs: 100, serve });
+  const exceeded: string[] = [];
+  const limits = () => ({ maxConnections: 3, maxUnauthenticated: 2, loginTimeoutSeconds: 0.1 });
+  const listener = await listen({ ...base, limits, onLimit: (limit) => exceeded.push(limit), serve });
   const through = await client(listener.port);
   through.write('hello');
   await once(through, 'data');
   const slow = await client(listener.port);
   await once(slow.resume(), 'close');
+  assert.deepEqual(exceeded, ['loginTimeoutSeconds']);
   through.write('still here');
   const [data] = await once(through, 'data');
   assert.equal(String(data), 'still here');

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
+import { DEFAULT_RESOURCE_LIMITS, type ResourceLimitName, type ResourceLimits } from '#crds/policy/limits.ts';
 import type { Connection, Log, ResourceKey, Workload } from '../pipeline.ts';
 import { ListenError } from './errors.ts';
 
@@ -15,12 +16,11 @@ export interface ListenOptions extends DoorOptions {
 export interface DoorOptions {
   readonly workload: Workload;
   readonly resource: ResourceKey;
-  /** Connections at once, 100 where absent; more are closed at once. */
-  readonly maxConnections?: number;
-  /** Of those, how many may be before the end of their login; 50 where absent. */
-  readonly maxUnestablished?: number;
-  /** A connection that is not through its login by then is closed; 10 000 where absent. */
-  readonly headerTimeoutMs?: number;
+  /** Asked for at each connection; the defaults where absent. */
+  readonly limits?: () => DoorLimits;
+  readonly onLimit?: (limit: ResourceLimitName) => void;
+  /** In the protocol's own words, what is told to who is turned away. */
+  readonly noRoom?: () => Buffer | undefined;
   /** Every connection is from this network namespace, whatever its address says: it was redirected on its way out. */
   readonly redirected?: boolean;
   readonly log: Log;
@@ -28,10 +28,13 @@ export interface DoorOptions {
   readonly serve: (connection: Connection) => Promise<void>;
 }
 
+export type DoorLimits = Pick<ResourceLimits, 'maxConnections' | 'maxUnauthenticated' | 'loginTimeoutSeconds'>;
+
 export interface Listener {
   readonly host: string;
   readonly port: number;
   readonly connections: number;
+  readonly unauthenticated: number;
   /** Connections that were closed because there were too many. */
   readonly turnedAway: number;
   /** Stops accepting; resolves when no connection is left. Does not end any: the driver's `drain` does. */
@@ -52,6 +55,9 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     get connections() {
       return door.connections;
     },
+    get unauthenticated() {
+      return door.unauthenticated;
+    },
     get turnedAway() {
       return door.turnedAway;
     },
@@ -66,7 +72,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
 export class Door {
   readonly #options: DoorOptions;
   readonly #serving = new Set<Promise<void>>();
-  #unestablished = 0;
+  unauthenticated = 0;
   #full = false;
   turnedAway = 0;
 
@@ -79,37 +85,43 @@ export class Door {
   }
 
   enter(socket: Socket): void {
-    const { maxConnections = 100, maxUnestablished = 50 } = this.#options;
     // A connection that breaks before the driver has it, or after it let go of it, must not end the process.
     socket.on('error', () => {});
-    if (this.connections >= maxConnections || this.#unestablished >= maxUnestablished) return this.#turnAway(socket);
+    const limits = this.#options.limits?.() ?? DEFAULT_RESOURCE_LIMITS;
+    if (this.connections >= limits.maxConnections) return this.#turnAway(socket, 'maxConnections');
+    if (this.unauthenticated >= limits.maxUnauthenticated) return this.#turnAway(socket, 'maxUnauthenticated');
     this.#full = false;
-    const serving = this.#serve(socket).finally(() => this.#serving.delete(serving));
+    const serving = this.#serve(socket, limits.loginTimeoutSeconds * 1000).finally(() => this.#serving.delete(serving));
     this.#serving.add(serving);
   }
 
-  #turnAway(socket: Socket): void {
-    socket.destroy();
+  #turnAway(socket: Socket, limit: ResourceLimitName): void {
+    const { log, resource, onLimit, noRoom } = this.#options;
+    const words = noRoom?.();
+    if (words !== undefined) socket.end(words);
+    socket.destroySoon();
     this.turnedAway++;
+    onLimit?.(limit);
     // Once per time that it gets full: a flood of connections must not become one of log lines.
-    if (!this.#full) this.#options.log.warn({ resource: this.#options.resource }, 'too many connections: new ones are closed');
+    if (!this.#full) log.warn({ resource, limit }, 'too many connections: new ones are closed');
     this.#full = true;
   }
 
-  async #serve(socket: Socket): Promise<void> {
-    const { headerTimeoutMs = 10_000, redirected = false, workload, resource, log, serve } = this.#options;
+  async #serve(socket: Socket, loginTimeoutMs: number): Promise<void> {
+    const { redirected = false, workload, resource, log, serve, onLimit } = this.#options;
     const remote = socket.remoteAddress ?? '';
     let before = true;
-    this.#unestablished++;
+    this.unauthenticated++;
     const established = (): void => {
-      if (before) this.#unestablished--;
+      if (before) this.unauthenticated--;
       before = false;
       clearTimeout(timer);
     };
     const timer = setTimeout(() => {
-      log.info({ resource, remote }, 'closed: the login took too long');
+      log.info({ resource, remote, limit: 'loginTimeoutSeconds' }, 'closed: the login took too long');
+      onLimit?.('loginTimeoutSeconds');
       socket.destroy();
-    }, headerTimeoutMs);
+    }, loginTimeoutMs);
     try {
       await serve({
         stream: socket,

@@ -1,12 +1,25 @@
 import type { SnapshotLimits } from '#crds/policy/snapshot.ts';
 
+/** How often something was done in the last 60 seconds. */
+export class PerMinute {
+  #recentMs: number[] = [];
+
+  /** Counts it. False, and not counted, where it would be more than `max`. */
+  take(max: number, nowMs: number): boolean {
+    this.#recentMs = this.#recentMs.filter((at) => at > nowMs - 60_000);
+    if (this.#recentMs.length >= max) return false;
+    this.#recentMs.push(nowMs);
+    return true;
+  }
+}
+
 /** What one session has used of its limits. `over` names the limit that is exceeded, or null. The clock is an argument: milliseconds. */
 export class LimitMeter {
   #rows = 0;
   #bytes = 0;
   #startedMs: number;
   #lastMs: number;
-  #recentMs: number[] = [];
+  readonly #actions = new PerMinute();
 
   constructor(nowMs: number) {
     this.#startedMs = nowMs;
@@ -17,10 +30,7 @@ export class LimitMeter {
   action(limits: SnapshotLimits, nowMs: number): string | null {
     this.#lastMs = nowMs;
     if (limits.maxActionsPerMinute === undefined) return null;
-    this.#recentMs = this.#recentMs.filter((at) => at > nowMs - 60_000);
-    if (this.#recentMs.length >= limits.maxActionsPerMinute) return 'maxActionsPerMinute';
-    this.#recentMs.push(nowMs);
-    return null;
+    return this.#actions.take(limits.maxActionsPerMinute, nowMs) ? null : 'maxActionsPerMinute';
   }
 
   returned(rows: number, bytes: number): void {

@@ -1,8 +1,8 @@
 import { isReachable } from '#crds/control/reachable.ts';
 import type { SnapshotResource } from '#crds/policy/snapshot.ts';
 import { ListenError } from '../listener/errors.ts';
-import { type Listener, listen } from '../listener/listen.ts';
-import type { Connection, Log, Workload } from '../pipeline.ts';
+import { type DoorOptions, type Listener, listen } from '../listener/listen.ts';
+import type { Connection, Log, ResourceKey, Workload } from '../pipeline.ts';
 import { addressText, isLoopback, type ListenAddress, StartError } from './address.ts';
 
 export const FIRST_PORT = 6432;
@@ -15,8 +15,12 @@ export interface ListenersOptions {
   readonly others?: 'FreePort' | 'None';
   readonly workload: Workload;
   readonly log: Log;
+  /** What holds at the door of a resource. */
+  readonly doorOf?: (resource: ResourceKey, protocol: () => SnapshotResource['protocol']) => DoorParts;
   readonly serve: (protocol: SnapshotResource['protocol'], connection: Connection) => Promise<void>;
 }
+
+export type DoorParts = Pick<DoorOptions, 'limits' | 'onLimit' | 'noRoom'>;
 
 interface Open {
   readonly listener: Listener;
@@ -26,7 +30,7 @@ interface Open {
 /** Where a sidecar takes connections. */
 export interface Entrances {
   readonly addresses: ReadonlyMap<string, ListenAddress>;
-  readonly connections: readonly { readonly key: string; readonly count: number }[];
+  readonly connections: readonly { readonly key: string; readonly count: number; readonly unauthenticated: number }[];
   /** All that should be open is. False before the first `reconcile`, and where another process has a port. */
   readonly ready: boolean;
   /** Resources that agents of this pod can't reach, as it was made before they were: `namespace/name`. */
@@ -54,8 +58,12 @@ export class Listeners implements Entrances {
     return new Map([...this.#open].map(([key, { listener }]) => [key, { host: listener.host, port: listener.port }]));
   }
 
-  get connections(): readonly { readonly key: string; readonly count: number }[] {
-    return [...this.#open].map(([key, { listener }]) => ({ key, count: listener.connections }));
+  get connections(): Entrances['connections'] {
+    return [...this.#open].map(([key, { listener }]) => ({
+      key,
+      count: listener.connections,
+      unauthenticated: listener.unauthenticated,
+    }));
   }
 
   /** Opens what is new, in order, and stops accepting for what is gone. Rejects with StartError; what is open then stays so. */
@@ -133,15 +141,18 @@ export class Listeners implements Entrances {
   }
 
   #listen(resource: SnapshotResource, { host, port }: ListenAddress): Promise<Listener> {
-    const { workload, log, serve } = this.#options;
+    const { workload, log, serve, doorOf } = this.#options;
     const key = keyOf(resource);
+    const target = { namespace: resource.namespace, name: resource.name };
+    const protocol = () => this.#open.get(key)?.protocol ?? resource.protocol;
     return listen({
+      ...doorOf?.(target, protocol),
       host,
       port,
       workload,
-      resource: { namespace: resource.namespace, name: resource.name },
+      resource: target,
       log,
-      serve: (connection) => serve(this.#open.get(key)?.protocol ?? resource.protocol, connection),
+      serve: (connection) => serve(protocol(), connection),
     });
   }
 

@@ -1,3 +1,4 @@
+import type { LimitName } from '#crds/policy/limits.ts';
 import type { Verdict } from '#crds/policy/verdict.ts';
 import type { ApprovalView } from '../approvals/view.ts';
 import type { EgressVerdict } from '../confine/egress.ts';
@@ -10,9 +11,11 @@ import {
   APPROVALS_PENDING,
   CONNECTIONS,
   EGRESS,
+  LIMITS,
   RELOADS,
   RESIDENT,
   SNAPSHOT,
+  UNAUTHENTICATED,
   VERDICTS,
   verdictLabels,
 } from '../telemetry/names.ts';
@@ -26,6 +29,8 @@ export interface Telemetry {
   approval(view: ApprovalView): void;
   reload(result: PublishResult): void;
   egress(verdict: EgressVerdict): void;
+  /** Without a resource: a limit of the process. */
+  limit(limit: LimitName, resource?: ResourceKey): void;
   close(): Promise<void>;
 }
 
@@ -43,6 +48,9 @@ export async function openTelemetry(options: TelemetryOptions, metrics: Metrics)
   const { approvals, listeners, policy, port, host } = options;
   metrics.gauge(APPROVALS_PENDING, () => [{ labels: {}, value: approvals.pending }]);
   metrics.gauge(CONNECTIONS, () => listeners.connections.map(({ key, count }) => ({ labels: { resource: key }, value: count })));
+  metrics.gauge(UNAUTHENTICATED, () =>
+    listeners.connections.map(({ key, unauthenticated }) => ({ labels: { resource: key }, value: unauthenticated })),
+  );
   metrics.gauge(SNAPSHOT, () => [{ labels: { version: policy.version }, value: 1 }]);
   metrics.gauge(RESIDENT, () => [{ labels: {}, value: process.memoryUsage.rss() }]);
   const health = port === undefined ? null : await serveHealth({ port, host, metrics, ready: options.ready }).catch(noPort(port));
@@ -61,6 +69,8 @@ export async function openTelemetry(options: TelemetryOptions, metrics: Metrics)
     approval: (view) => metrics.count(APPROVALS, { namespace: view.resource.namespace, resource: view.resource.name, state: view.state }),
     reload: (result) => metrics.count(RELOADS, { result: result.ok ? 'taken' : result.code }),
     egress: (verdict) => metrics.count(EGRESS, { verdict }),
+    limit: (limit, resource) =>
+      metrics.count(LIMITS, { limit, resource: resource === undefined ? '' : `${resource.namespace}/${resource.name}` }),
     close: async () => health?.close(),
   };
 }

@@ -7,7 +7,7 @@ import { isRefused, type NameService } from '../upstream/names.ts';
 import { StartError } from './address.ts';
 import type { Entrances, ListenersOptions } from './listeners.ts';
 
-export interface TransparentEntranceOptions extends Pick<ListenersOptions, 'workload' | 'log' | 'serve'> {
+export interface TransparentEntranceOptions extends Pick<ListenersOptions, 'workload' | 'log' | 'serve' | 'doorOf'> {
   readonly egress: EgressPolicy;
   readonly names: NameService;
   readonly onEgress: (verdict: EgressVerdict) => void;
@@ -26,14 +26,22 @@ export class TransparentEntrance implements Entrances {
   #opening: Promise<void> | null = null;
 
   constructor(options: TransparentEntranceOptions) {
-    const { names, now, log, workload, serve, port = POD_PORTS.transparent, egress: policy, onEgress } = options;
+    const { names, now, log, workload, serve, doorOf, port = POD_PORTS.transparent, egress: policy, onEgress } = options;
     this.#targets = new TargetTable({
       resources: () => this.#resources,
       addresses: (host, namespace) => names.addresses(host, namespace),
       now,
     });
     this.#egress = new Egress({ policy, log, onEgress, isRefused, now });
-    this.#listener = new TransparentListener({ port, workload, targets: this.#targets, egress: this.#egress, log, serve });
+    this.#listener = new TransparentListener({
+      port,
+      workload,
+      targets: this.#targets,
+      egress: this.#egress,
+      log,
+      serve,
+      ...(doorOf && { doorOf }),
+    });
   }
 
   get connections(): Entrances['connections'] {

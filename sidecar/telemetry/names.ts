@@ -9,6 +9,16 @@ export const VERDICTS: Metric = {
 export const APPROVALS: Metric = { name: 'chaperone_approvals_total', help: 'Approval requests by resource and state.', type: 'counter' };
 export const APPROVALS_PENDING: Metric = { name: 'chaperone_approvals_pending', help: 'Approval requests that wait.', type: 'gauge' };
 export const CONNECTIONS: Metric = { name: 'chaperone_connections', help: 'Open connections by resource.', type: 'gauge' };
+export const UNAUTHENTICATED: Metric = {
+  name: 'chaperone_connections_unauthenticated',
+  help: 'Open connections that are not through their login, by resource.',
+  type: 'gauge',
+};
+export const LIMITS: Metric = {
+  name: 'chaperone_limit_exceeded_total',
+  help: 'Times that a limit was exceeded, by limit and resource.',
+  type: 'counter',
+};
 export const EGRESS: Metric = {
   name: 'chaperone_unmonitored_egress_total',
   help: 'Redirected connections to addresses of no ProtectedResource, by what became of them.',

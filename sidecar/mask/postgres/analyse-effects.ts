@@ -20,6 +20,9 @@ export const NO_EFFECTS: Effects = {
   copyIn: false,
   copyOut: false,
   notifies: [],
+  listens: [],
+  unlistens: [],
+  unlistensAll: false,
   namesAfterState: false,
 };
 
@@ -46,6 +49,9 @@ export function effectsOf(facts: StatementFacts, at: Resolver | null): Effects {
     copyIn: plainCopy && node.is_from === true,
     copyOut: plainCopy && node.is_from !== true,
     notifies: type === 'NotifyStmt' ? [{ channel: text(node.conditionname), payload: text(node.payload) }] : [],
+    listens: type === 'ListenStmt' ? [text(node.conditionname)] : [],
+    unlistens: type === 'UnlistenStmt' && text(node.conditionname) !== '' ? [text(node.conditionname)] : [],
+    unlistensAll: discardsAll || (type === 'UnlistenStmt' && text(node.conditionname) === ''),
     namesAfterState: false,
   };
 }
@@ -97,6 +103,9 @@ export function mergeEffects(all: readonly Effects[]): Effects {
     copyIn: some((item) => item.copyIn),
     copyOut: some((item) => item.copyOut),
     notifies: all.flatMap((item) => item.notifies),
+    listens: all.flatMap((item) => item.listens),
+    unlistens: all.flatMap((item) => item.unlistens),
+    unlistensAll: some((item) => item.unlistensAll),
     namesAfterState: some((item) => item.namesAfterState),
   };
 }

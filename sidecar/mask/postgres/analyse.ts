@@ -65,6 +65,10 @@ export interface Effects {
   readonly copyOut: boolean;
   /** NOTIFY: what the client itself says. */
   readonly notifies: readonly { readonly channel: string; readonly payload: string }[];
+  /** LISTEN and UNLISTEN: channels. */
+  readonly listens: readonly string[];
+  readonly unlistens: readonly string[];
+  readonly unlistensAll: boolean;
   /** Something is named after a statement that changes role, search_path or the like. */
   readonly namesAfterState: boolean;
 }

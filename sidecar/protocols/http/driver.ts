@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { type StartTls, TLS_HANDSHAKE_BYTE } from '../../listener/tls.ts';
 import type { Connection, Driver, DriverContext } from '../../pipeline.ts';
+import { plainProblem } from './reply.ts';
 import { HttpSession } from './session.ts';
 
 export interface HttpDriverOptions {
@@ -20,6 +21,7 @@ export function createHttpDriver(context: DriverContext, options: HttpDriverOpti
 
 class HttpDriver implements Driver {
   readonly protocol = 'HTTP';
+  readonly noRoom = noRoom();
   readonly #context: DriverContext;
   readonly #options: HttpDriverOptions;
   readonly #sessions = new Set<HttpSession>();
@@ -97,6 +99,12 @@ class HttpDriver implements Driver {
     await Promise.all(sessions.map((session) => session.finished));
     clearTimeout(late);
   }
+}
+
+function noRoom(): Buffer {
+  const { body } = plainProblem(503, 'LimitExceeded', 'too many connections');
+  const head = ['HTTP/1.1 503 Service Unavailable', 'Content-Type: application/problem+json', `Content-Length: ${Buffer.byteLength(body)}`];
+  return Buffer.from([...head, 'Connection: close', '', body].join('\r\n'));
 }
 
 function firstBytes(stream: Duplex): Promise<Buffer | null> {

@@ -311,6 +311,7 @@ export class Backend implements FrameSink {
     const session = this.#session;
     const head = session.queue.head;
     if (head?.type === 'own') return;
+    if (session.use.tooManyNotices()) return;
     if (session.mask?.active === false) {
       session.toClient.forward(buffer, start, end);
       return;
@@ -340,6 +341,7 @@ export class Backend implements FrameSink {
     const status = decodeReadyForQuery(buffer, start, end);
     const head = session.queue.head;
     session.tx = status;
+    session.use.notices = 0;
     if (head === undefined) return this.#unexpected();
     const now = session.parts.context.now();
     switch (head.type) {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { ResourcePolicy } from '#crds/policy/engine.ts';
+import { resourceLimits } from '#crds/policy/limits.ts';
 import type { Principal } from '#crds/policy/principal.ts';
 import { decide, denialOf } from '../../decide/decide.ts';
 import type { StartTls } from '../../listener/tls.ts';
@@ -50,6 +51,7 @@ export function createPostgresDriver(context: DriverContext, options: PostgresDr
 
 class PostgresDriver implements Driver {
   readonly protocol = 'PostgreSQL';
+  readonly noRoom = encodeErrorResponse(fatalFields('53300', 'too many connections'));
   readonly #context: DriverContext;
   readonly #options: PostgresDriverOptions;
   readonly #budget = messageBudget(process.constrainedMemory());
@@ -75,7 +77,7 @@ class PostgresDriver implements Driver {
   }
 
   async serve(connection: Connection): Promise<void> {
-    const handshake = new Handshake(connection, this.#options.frameLimits ?? {}, this.#budget);
+    const handshake = new Handshake(connection, this.#frameLimits(connection), this.#budget);
     try {
       await this.#serve(connection, handshake);
     } catch (error: unknown) {
@@ -87,6 +89,11 @@ class PostgresDriver implements Driver {
     } finally {
       handshake.reader.dispose();
     }
+  }
+
+  #frameLimits({ resource }: Connection): Partial<FrameLimits> {
+    const { maxMessageBytes } = resourceLimits(this.#context.policy.resource(resource)?.resource.limits);
+    return { largeBytes: maxMessageBytes, ...this.#options.frameLimits };
   }
 
   async #serve(connection: Connection, handshake: Handshake): Promise<void> {
@@ -247,6 +254,7 @@ class PostgresDriver implements Driver {
   /** A CancelRequest withdraws what is held, and is passed on to the session's own backend otherwise. */
   #cancel(session: PgSession): void {
     const { recorder, server, resource, recorded } = session.parts;
+    if (!session.use.mayCancel(this.#context.now())) return;
     try {
       recorder.event({ type: 'note', code: 'Cancel', message: 'the client asked to cancel' });
     } catch {

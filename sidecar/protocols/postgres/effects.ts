@@ -10,6 +10,8 @@ export function applyEffects(session: PgSession, analysis: Analysis): void {
     session.names.discardAll();
     session.cursors.clear();
   }
+  if (effects.unlistensAll) session.use.listening.clear();
+  for (const channel of effects.unlistens) session.use.listening.delete(channel);
   if (effects.deallocatesAll) session.names.deallocate({ all: true });
   for (const name of effects.deallocates) session.names.deallocate({ name });
   for (const name of effects.prepares) prepare(session, name, analysis);

@@ -17,12 +17,10 @@ import { Run } from './run.ts';
 import { OWN_PREFIX, type PgSession } from './session.ts';
 import { refreshState } from './state.ts';
 import { columnsFor, type Named, type Portal, type Prepared } from './statements.ts';
-import { atNameLimit, copyBarrier, copyOf, namesUnknown, noteState, sqlstateOf, tooManyNames } from './steps.ts';
+import { copyBarrier, copyOf, namesUnknown, noteState, sqlstateOf, tooManyNames, tooManyPortals, tooManyStatements } from './steps.ts';
 
 /** The server cuts longer names, and would then mean another statement than the one that was judged. */
 const MAX_NAME_BYTES = 63;
-/** Bytes of parameters that the portals of one session hold. */
-const MAX_PARAMETER_BYTES = 64 * 1024 * 1024;
 const NOTHING = Buffer.alloc(0);
 const UNKNOWN_STATEMENT = '26000';
 const UNKNOWN_PORTAL = '34000';
@@ -63,7 +61,7 @@ function unknown(session: PgSession, kind: NameKind, message: string): void {
 
 export function onParse(session: PgSession, frame: Frame): Then {
   const message = decodeParse(frame.buffer, frame.start, frame.end);
-  const unfit = unfitName(session, message.statement);
+  const unfit = unfitName(message.statement);
   if (unfit !== null) return refuseMessage(session, 'Parse', unfit);
   return withState(session, 'Parse', () =>
     withName(session, 'statement', message.statement, (found) => {
@@ -73,7 +71,8 @@ export function onParse(session: PgSession, frame: Frame): Then {
         return refuseMessage(session, 'Parse', denial, DUPLICATE_STATEMENT);
       }
       const analysis = session.analyse(message.text);
-      const many = tooManyNames(session, analysis);
+      const many =
+        tooManyNames(session, analysis) ?? (found.type === 'unknown' && message.statement !== '' ? tooManyStatements(session) : null);
       if (many !== null) return refuseMessage(session, 'Parse', many);
       const rewritten = analysis.sent !== message.text;
       const bytes = rewritten ? encodeParse({ ...message, text: analysis.sent }) : copyOf(frame);
@@ -106,7 +105,7 @@ function current(session: PgSession, statement: Prepared): Analysis | Denial {
 
 export function onBind(session: PgSession, frame: Frame): Then {
   const message = decodeBind(frame.buffer, frame.start, frame.end);
-  const unfit = unfitName(session, message.portal) ?? unfitName(session, message.statement) ?? unfitPortal(session, message);
+  const unfit = unfitName(message.portal) ?? unfitName(message.statement) ?? unfitPortal(session, message);
   if (unfit !== null) return refuseMessage(session, 'Bind', unfit);
   return withState(session, 'Bind', () =>
     withName(session, 'statement', message.statement, (found) => {
@@ -154,18 +153,19 @@ function refuseToBind(session: PgSession, portal: string, analysis: Analysis): D
   return analysis.refusal === null ? null : denialOf('analysis', analysis.refusal.code, analysis.refusal.message);
 }
 
-function unfitName(session: PgSession, name: string): Denial | null {
+function unfitName(name: string): Denial | null {
   if (name.startsWith(OWN_PREFIX)) return denialOf('names', 'NotSupported', 'the name is reserved');
   if (Buffer.byteLength(name) > MAX_NAME_BYTES) return denialOf('names', 'NotSupported', `a name is longer than ${MAX_NAME_BYTES} bytes`);
-  return atNameLimit(session);
+  return null;
 }
 
 function unfitPortal(session: PgSession, { portal, parameters }: Bind): Denial | null {
   if (session.cursors.has(portal)) return denialOf('names', 'NotSupported', 'a cursor of that name exists');
   const bytes = bytesOf(parameters);
   const held = session.names.portals().reduce((sum, named) => sum + (named.type === 'portal' ? named.parameterBytes : 0), 0);
-  if (bytes + held <= MAX_PARAMETER_BYTES) return null;
-  return denialOf('names', 'LimitExceeded', `parameters of more than ${MAX_PARAMETER_BYTES} bytes at once`);
+  if (bytes + held > session.limits.maxParameterBytes) return session.use.over('maxParameterBytes', 'bytes of parameters at once');
+  const isNew = portal !== '' && session.names.lookup('portal', portal, session.segment).type === 'unknown';
+  return isNew ? tooManyPortals(session) : null;
 }
 
 function bytesOf(parameters: readonly (Buffer | null)[]): number {
@@ -181,7 +181,7 @@ function writesMask(analysis: Analysis, parameters: readonly (Buffer | null)[]):
 
 export function onDescribe(session: PgSession, frame: Frame): Then {
   const message = decodeDescribe(frame.buffer, frame.start, frame.end);
-  const unfit = unfitName(session, message.name);
+  const unfit = unfitName(message.name);
   if (unfit !== null) return refuseMessage(session, 'Describe', unfit);
   return withName(session, message.kind, message.name, (found) => {
     if (found.type === 'unknown') return unknown(session, message.kind, 'Describe');

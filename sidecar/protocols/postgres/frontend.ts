@@ -27,6 +27,10 @@ export function onFrontend(session: PgSession, frame: Frame): void | Promise<voi
   if (frame.type === FRONTEND.Terminate) return terminate(session);
   if (session.copyRun !== null) return onCopy(session, frame);
   if (session.skipping !== 'no' && frame.type !== FRONTEND.Sync) return;
+  if (UP_TO_SYNC.has(frame.type)) {
+    const many = session.use.tooManyMessages();
+    if (many !== null) return refusePipeline(session, many);
+  }
   switch (frame.type) {
     case FRONTEND.Query:
       return onQuery(session, frame);
@@ -55,6 +59,20 @@ export function onFrontend(session: PgSession, frame: Frame): void | Promise<voi
     default:
       session.fatal('08P01', 'a message that is not understood', 'error');
   }
+}
+
+const UP_TO_SYNC: ReadonlySet<number> = new Set([
+  FRONTEND.Parse,
+  FRONTEND.Bind,
+  FRONTEND.Describe,
+  FRONTEND.Execute,
+  FRONTEND.Close,
+  FRONTEND.Flush,
+]);
+
+function refusePipeline(session: PgSession, denial: Denial): void {
+  recordRefusal(session, 'pipeline', denial);
+  session.denyExtended(denial, sqlstateOf(denial.verdict.code));
 }
 
 const EMPTY: ReadonlySet<number> = new Set([FRONTEND.Sync, FRONTEND.Flush, FRONTEND.Terminate, FRONTEND.CopyDone]);
@@ -118,7 +136,7 @@ function judgeAnalysed(session: PgSession, analysis: Analysis, received: Buffer,
 
 function refuseQuery(session: PgSession, denial: Denial): void {
   recordRefusal(session, 'Query', denial);
-  session.denySimple(denial, DENIED);
+  session.denySimple(denial, sqlstateOf(denial.verdict.code));
 }
 
 /** A text that changes how names are read, and then names something, would be judged by the names of before. */
@@ -174,6 +192,7 @@ function takeAfterCopy(session: PgSession): (() => Promise<void>) | null {
 function onSync(session: PgSession, frame: Frame): void {
   const local = session.skipping === 'local' || (!session.segmentSent && session.queue.empty && session.tx === 'I');
   session.skipping = 'no';
+  session.use.sinceSync = 0;
   if (local) {
     session.toClient.add(encodeReadyForQuery('I'));
     session.nextSegment();

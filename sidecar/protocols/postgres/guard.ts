@@ -4,7 +4,6 @@
  */
 import type { SqlName } from '#crds/policy/action.ts';
 import type { RowGuard } from '#crds/policy/verdict.ts';
-import { denialOf } from '../../decide/decide.ts';
 
 import { maskError } from '../../mask/postgres/errors.ts';
 import type { Denial } from '../../permit.ts';
@@ -19,9 +18,6 @@ import { DENIED, denialFields } from './reply.ts';
 import type { Run } from './run.ts';
 import type { PgSession } from './session.ts';
 import { copyBarrier, noteState } from './steps.ts';
-
-/** Of an answer that is held back. */
-const HELD_BYTES = 4 * 1024 * 1024;
 
 interface Guarded {
   readonly session: PgSession;
@@ -46,7 +42,7 @@ export async function runGuardedQuery(session: PgSession, request: Request, run:
   if (session.ended) return;
   if (before === null) return denyBefore(session, request, notChecked(guard), own ? 'own' : 'failed');
   session.toClient.flush();
-  session.toClient.hold(HELD_BYTES);
+  session.toClient.hold(session.limits.maxHeldAnswerBytes);
   holdBack(session, run);
   session.sendPermitted(run.recorded);
   session.queue.push({ type: 'query', segment: session.segment, run });
@@ -131,7 +127,7 @@ export async function runGuardedExecute(session: PgSession, request: Request, ru
   if (session.ended) return;
   if (before === null) return failInSegment(session, request, notChecked(guard));
   session.toClient.flush();
-  session.toClient.hold(HELD_BYTES);
+  session.toClient.hold(session.limits.maxHeldAnswerBytes);
   holdBack(session, run);
   send();
   session.sendFollowing(encodeFlush());
@@ -175,11 +171,7 @@ type Ask = (session: PgSession, sql: string) => Promise<(string | null)[][] | nu
 
 async function verdictOn({ session, run, guard, watched, before }: Guarded, ask: Ask): Promise<Denial | null> {
   if (session.toClient.overflowed) {
-    return denialOf(
-      'row-guard',
-      'LimitExceeded',
-      `the command returned more than the ${HELD_BYTES} bytes that can be held back until its rows are counted`,
-    );
+    return session.use.over('maxHeldAnswerBytes', 'bytes of an answer that is held back until its rows are counted');
   }
   const changed = rowsChanged(run.tags, run.analysis);
   const over = tooManyRows(guard, changed);

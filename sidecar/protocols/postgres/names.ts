@@ -17,14 +17,22 @@ export interface Change<V> {
 
 export type Found<V> = { readonly type: 'known'; readonly value: V } | { readonly type: 'unknown' } | { readonly type: 'wait' };
 
+/** Changes of one name that the server has not confirmed, oldest first. */
+interface Waiting<V> {
+  readonly kind: NameKind;
+  /** The name was not there when the first of them came: it counts. */
+  isNew: boolean;
+  readonly changes: Change<V>[];
+}
+
 export class NameTable<V> {
   readonly #confirmed = { statement: new Map<string, V>(), portal: new Map<string, V>() };
-  #pending: Change<V>[] = [];
+  readonly #pending = new Map<string, Waiting<V>>();
+  readonly #added = { statement: 0, portal: 0 };
 
   lookup(kind: NameKind, name: string, segment: number): Found<V> {
-    for (let i = this.#pending.length - 1; i >= 0; i--) {
-      const change = this.#pending[i];
-      if (change === undefined || change.kind !== kind || change.name !== name) continue;
+    const change = this.#pending.get(keyOf(kind, name))?.changes.at(-1);
+    if (change !== undefined) {
       if (change.segment !== segment) return { type: 'wait' };
       return change.value === null ? { type: 'unknown' } : { type: 'known', value: change.value };
     }
@@ -33,21 +41,45 @@ export class NameTable<V> {
   }
 
   propose(change: Change<V>): Change<V> {
-    this.#pending.push(change);
+    const { kind, name } = change;
+    const key = keyOf(kind, name);
+    const waiting = this.#pending.get(key);
+    if (waiting !== undefined) waiting.changes.push(change);
+    else {
+      const isNew = !this.#confirmed[kind].has(name);
+      if (isNew) this.#added[kind]++;
+      this.#pending.set(key, { kind, isNew, changes: [change] });
+    }
     return change;
   }
 
   confirm(change: Change<V>): void {
-    const at = this.#pending.indexOf(change);
-    if (at < 0) return;
-    this.#pending.splice(at, 1);
+    const key = keyOf(change.kind, change.name);
+    const waiting = this.#pending.get(key);
+    const at = waiting?.changes.indexOf(change) ?? -1;
+    if (waiting === undefined || at < 0) return;
+    waiting.changes.splice(at, 1);
+    this.#settle(key, waiting, change.value !== null);
     if (change.value === null) this.#confirmed[change.kind].delete(change.name);
     else this.#confirmed[change.kind].set(change.name, change.value);
   }
 
   /** The server reported an error: what it has not confirmed of that segment did not happen. */
   rollback(segment: number): void {
-    this.#pending = this.#pending.filter((change) => change.segment !== segment);
+    for (const [key, waiting] of this.#pending) {
+      const left = waiting.changes.filter((change) => change.segment !== segment);
+      if (left.length === waiting.changes.length) continue;
+      waiting.changes.splice(0, waiting.changes.length, ...left);
+      this.#settle(key, waiting, false);
+    }
+  }
+
+  #settle(key: string, waiting: Waiting<V>, isThere: boolean): void {
+    const isEmpty = waiting.changes.length === 0;
+    if (isEmpty) this.#pending.delete(key);
+    if (!waiting.isNew || !(isEmpty || isThere)) return;
+    waiting.isNew = false;
+    this.#added[waiting.kind]--;
   }
 
   /** Portals end with their transaction. */
@@ -74,11 +106,17 @@ export class NameTable<V> {
   /** Every portal that the server may hold now: few, since they end with their transaction. */
   portals(): V[] {
     const portals = [...this.#confirmed.portal.values()];
-    for (const { kind, value } of this.#pending) if (kind === 'portal' && value !== null) portals.push(value);
+    for (const { kind, changes } of this.#pending.values()) {
+      if (kind !== 'portal') continue;
+      for (const { value } of changes) if (value !== null) portals.push(value);
+    }
     return portals;
   }
 
-  get size(): number {
-    return this.#confirmed.statement.size + this.#confirmed.portal.size + this.#pending.length;
+  /** Names that the server has, or will have if all goes well; a name that is used again and again is one. */
+  size(kind: NameKind): number {
+    return this.#confirmed[kind].size + this.#added[kind];
   }
 }
+
+const keyOf = (kind: NameKind, name: string): string => (kind === 'statement' ? `s${name}` : `p${name}`);

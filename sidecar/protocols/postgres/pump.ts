@@ -1,11 +1,10 @@
 import type { FrameReader } from '../../wire/postgres/frame.ts';
+import { encodeFlush } from '../../wire/postgres/messages/empty.ts';
 import { FrameSplitter } from '../../wire/postgres/splitter.ts';
 import { Backend } from './backend.ts';
 import { onFrontend, onKnownQuery } from './frontend.ts';
 import type { PgSession } from './session.ts';
 
-/** While a message waits (for an approval, a catalog), the client may run ahead by this much. */
-const AHEAD_BYTES = 1024 * 1024;
 /** Answers of our own that gather before they are written. */
 const ANSWER_BYTES = 64 * 1024;
 
@@ -13,7 +12,7 @@ const ANSWER_BYTES = 64 * 1024;
 export function runSession(session: PgSession, reader: FrameReader): Promise<void> {
   const { client, server } = session.parts;
   const pump = new Pump(session, reader);
-  const splitter = new FrameSplitter(new Backend(session));
+  const splitter = new FrameSplitter(new Backend(session), { wholeBytes: session.limits.maxMessageBytes });
   const fromServer = (chunk: Buffer): void => {
     guard(session, () => {
       splitter.push(chunk);
@@ -61,10 +60,10 @@ class Pump {
 
   /** A chunk that is lent is copied where it is kept. */
   push(chunk: Buffer, lent: boolean): void {
-    if (!this.#waiting && !this.#unread && this.#reader.buffered === 0 && this.#takeKnown(chunk)) return;
+    if (!this.#waiting && !this.#unread && this.#reader.buffered === 0 && !this.#isAhead() && this.#takeKnown(chunk)) return;
     this.#reader.push(lent ? Buffer.from(chunk) : chunk);
     if (this.#waiting || this.#unread) {
-      if (this.#reader.buffered > AHEAD_BYTES) this.#pause();
+      if (this.#reader.buffered > this.#session.limits.maxBufferedBytes) this.#pause();
       return;
     }
     this.run();
@@ -88,6 +87,10 @@ class Pump {
     const session = this.#session;
     guard(session, () => {
       while (!this.#waiting && !this.#unread && !session.ended) {
+        if (this.#isAhead()) {
+          this.#wait(this.#answered());
+          break;
+        }
         const frame = this.#reader.next();
         if (frame === null) break;
         const wait = onFrontend(session, frame);
@@ -115,6 +118,20 @@ class Pump {
     } else if (!this.#unsent && !this.#waiting) this.#reader.settle();
   };
 
+  /** The target owes so many answers that no more is asked of it. */
+  #isAhead(): boolean {
+    return this.#session.queue.length >= this.#session.limits.maxUnanswered;
+  }
+
+  /** Half of what the target owes is there. It keeps answers of an extended query back until a Sync, and gives them for a Flush. */
+  async #answered(): Promise<void> {
+    const session = this.#session;
+    session.use.count('maxUnanswered');
+    if (session.segmentSent) session.sendFollowing(encodeFlush());
+    this.send();
+    while (session.queue.length > session.limits.maxUnanswered / 2 && !session.ended) await session.waitSettled();
+  }
+
   clientReads(): void {
     if (!this.#unread) return;
     this.#unread = false;
@@ -130,7 +147,7 @@ class Pump {
   }
 
   resume(): void {
-    if (!this.#paused || this.#unread || (this.#waiting && this.#reader.buffered > AHEAD_BYTES)) return;
+    if (!this.#paused || this.#unread || (this.#waiting && this.#reader.buffered > this.#session.limits.maxBufferedBytes)) return;
     this.#paused = false;
     this.#session.parts.client.resume();
   }

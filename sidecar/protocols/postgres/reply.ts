@@ -3,6 +3,8 @@ import type { ErrorFields } from '../../wire/postgres/messages/error_notice.ts';
 
 /** insufficient_privilege: every denial that a policy makes. */
 export const DENIED = '42501';
+/** program_limit_exceeded. */
+export const OVER_LIMIT = '54000';
 /** query_canceled: the client cancelled what was held. */
 export const CANCELED = '57014';
 

@@ -1,4 +1,5 @@
 import type { ResourcePolicy } from '#crds/policy/engine.ts';
+import { type ResourceLimits, resourceLimits } from '#crds/policy/limits.ts';
 import type { MaskPolicy } from '#crds/policy/mask.ts';
 import type { Principal } from '#crds/policy/principal.ts';
 import type { SnapshotResource } from '#crds/policy/snapshot.ts';
@@ -22,6 +23,7 @@ import { LimitMeter } from '../limits.ts';
 import { ExpectQueue } from './expect.ts';
 import { KnownShapes } from './known-shapes.ts';
 import { Later } from './later.ts';
+import { LimitUse } from './limit-use.ts';
 import { NameTable } from './names.ts';
 import { Notified } from './notified.ts';
 import { Outbox } from './outbox.ts';
@@ -67,6 +69,8 @@ export class PgSession {
   readonly toServer: Outbox;
   readonly later = new Later((error) => this.failed(error));
   readonly meter: LimitMeter;
+  readonly limits: ResourceLimits;
+  readonly use: LimitUse;
   segment = 1;
   tx: TransactionStatus = 'I';
   /** Something of this segment went to the server: it may be in an implicit transaction. */
@@ -114,6 +118,8 @@ export class PgSession {
     this.toServer = new Outbox(parts.server.stream);
     this.runHost = { recorder: parts.recorder, recording: parts.resource.recording, afterwards: (work) => this.later.add(work) };
     this.pseudonyms = pseudonymsOf(parts.context.credentials, parts.resource.namespace, parts.context.log);
+    this.limits = resourceLimits(parts.resource.limits);
+    this.use = new LimitUse(parts, this.limits);
     this.meter = new LimitMeter(parts.context.now());
     this.state = { searchPath: [], user: parts.requestedUser, database: parts.database };
     this.#finished = new Promise((resolve) => {
@@ -312,11 +318,20 @@ export class PgSession {
 
   /** Every error ends the session, with words that hold nothing of what was received. */
   failed(error: unknown): void {
-    if (error instanceof WireError) return this.fatal(error.sqlstate, error.message, 'error');
+    if (error instanceof WireError) return this.#malformed(error);
     this.parts.context.log.error({ session: this.parts.recorder.session, error: codeOf(error) }, 'a session failed');
     const recording = error instanceof Error && error.name === 'RecordingError';
     if (recording) return this.fatal('58030', 'the session can no longer be recorded, so it ends', 'error');
     this.fatal('XX000', 'an internal error', 'error');
+  }
+
+  #malformed(error: WireError): void {
+    try {
+      this.use.noteError(error);
+    } catch (failure: unknown) {
+      return this.failed(failure);
+    }
+    this.fatal(error.sqlstate, error.message, 'error');
   }
 
   fatalDenial(verdict: Verdict, sqlstate: string, reason: EndEvent['reason']): void {

@@ -4,7 +4,7 @@ import type { Analysis } from '../../mask/postgres/analyse.ts';
 import type { Catalog } from '../../mask/postgres/catalog.ts';
 import type { Denial } from '../../permit.ts';
 import type { Frame } from '../../wire/postgres/frame.ts';
-import { CANCELED, DENIED } from './reply.ts';
+import { CANCELED, DENIED, OVER_LIMIT } from './reply.ts';
 import type { Run } from './run.ts';
 import { OWN_PREFIX, type PgSession } from './session.ts';
 
@@ -25,6 +25,7 @@ export async function copyBarrier(session: PgSession, run: Run): Promise<void> {
 export function noteState(session: PgSession, run: Run): void {
   const { effects } = run.analysis;
   for (const { channel, payload } of effects.notifies) session.notified.add(channel, payload);
+  for (const channel of effects.listens) session.use.listening.add(channel);
   if (effects.state || effects.ddl) session.stateTouched = true;
   if (effects.ddl) session.ddlOpen = true;
   // What a transaction did to role and search_path is undone with it.
@@ -33,6 +34,7 @@ export function noteState(session: PgSession, run: Run): void {
 }
 
 export function sqlstateOf(code: string): string {
+  if (code === 'LimitExceeded') return OVER_LIMIT;
   return code === 'ApprovalWithdrawn' ? CANCELED : DENIED;
 }
 
@@ -69,17 +71,29 @@ function mayRunCode(statement: SqlStatement, catalog: Catalog | null): boolean {
   });
 }
 
-/** Statements, portals and cursors of one session at once. */
-const MAX_NAMES = 1000;
-
-export function atNameLimit(session: PgSession): Denial | null {
-  if (session.names.size + session.cursors.size < MAX_NAMES) return null;
-  return denialOf('names', 'LimitExceeded', `more than ${MAX_NAMES} statements, portals and cursors`);
+export function tooManyStatements(session: PgSession, more = 1): Denial | null {
+  if (session.names.size('statement') + more <= session.limits.maxStatements) return null;
+  return session.use.over('maxStatements', 'prepared statements');
 }
 
+/** Portals of the protocol and cursors of SQL. */
+export function tooManyPortals(session: PgSession, more = 1): Denial | null {
+  if (session.names.size('portal') + session.cursors.size + more <= session.limits.maxPortals) return null;
+  return session.use.over('maxPortals', 'portals and cursors');
+}
+
+function tooManyChannels(session: PgSession, channels: readonly string[]): Denial | null {
+  const listening = new Set([...session.use.listening, ...channels]);
+  return listening.size <= session.limits.maxListenChannels ? null : session.use.over('maxListenChannels', 'channels that are listened to');
+}
+
+/** For a statement that makes names: too many of them, or one that is ours. */
 export function tooManyNames(session: PgSession, { effects }: Analysis): Denial | null {
-  if (effects.prepares.length === 0 && effects.declares.length === 0) return null;
-  const made = [...effects.prepares, ...effects.declares];
-  if (made.some((name) => name.startsWith(OWN_PREFIX))) return denialOf('names', 'NotSupported', 'the name is reserved');
-  return atNameLimit(session);
+  const { prepares, declares, listens } = effects;
+  if (prepares.length === 0 && declares.length === 0 && listens.length === 0) return null;
+  if ([...prepares, ...declares].some((name) => name.startsWith(OWN_PREFIX)))
+    return denialOf('names', 'NotSupported', 'the name is reserved');
+  const statements = prepares.length > 0 ? tooManyStatements(session, prepares.length) : null;
+  const portals = declares.length > 0 ? tooManyPortals(session, declares.length) : null;
+  return statements ?? portals ?? (listens.length > 0 ? tooManyChannels(session, listens) : null);
 }
