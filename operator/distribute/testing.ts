@@ -3,7 +3,6 @@ import { createHash, generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { CONTAINERS, LABELS } from '#crds/control/names.ts';
 import { canonicalJson } from '#crds/policy/json.ts';
 import { CAPABILITIES, type Snapshot, type Source } from '#crds/policy/snapshot.ts';
@@ -279,14 +278,6 @@ export async function startTestSidecar(operator: TestOperator, pod: Pod, options
   } catch (error: unknown) {
     rmSync(dir, { recursive: true, force: true });
     throw error;
-  }
-}
-
-export async function until(what: string, condition: () => boolean, timeoutMs = 10_000): Promise<void> {
-  const end = Date.now() + timeoutMs;
-  while (!condition()) {
-    if (Date.now() > end) throw new Error(`waited too long for: ${what}`);
-    await delay(5);
   }
 }
 

@@ -57,7 +57,7 @@ test('a copy holds what a list says where it is the same, or later, and not wher
 });
 
 const log = { warn: () => {} };
-const times = { behindMs: 60, relistMs: 60, apartMs: 1 };
+const times = { behindMs: 500, relistMs: 500, apartMs: 1 };
 
 test('an event under way is waited for; a copy that stays behind is listed anew, and until then nothing is proven', async () => {
   const [a, b] = [object('a', '10'), object('b', '20')];

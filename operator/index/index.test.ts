@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { until } from '../testing.ts';
 import { createPodIndex, prunePod } from './pods.ts';
 import { createSnapshots } from './snapshots.ts';
 import { createWorldIndex, type RawObject } from './world.ts';
@@ -60,7 +61,8 @@ test('snapshots: none before the world is known, then one a workload, compiled a
     index.set('ProtectedResource', { ...RESOURCE, metadata: { ...RESOURCE.metadata, generation } });
     snapshots.changed();
   }
-  await delay(400);
+  await until('the announcement', () => heard.length > 0);
+  await delay(200);
   assert.deepEqual([heard, snapshots.compiled], [['agent'], 2]);
   const second = snapshots.current(AGENT);
   assert.notEqual(second?.version, first?.version);
@@ -70,7 +72,8 @@ test('snapshots: none before the world is known, then one a workload, compiled a
   // Nobody names this gate: the world is another, the snapshot is not, and nobody is told.
   index.set('ApprovalGate', gate(1));
   snapshots.changed();
-  await delay(200);
+  await until('the next one', () => snapshots.compiled === 3);
+  await delay(100);
   assert.deepEqual([heard, snapshots.compiled], [['agent'], 3]);
   snapshots.stop();
 });
@@ -84,7 +87,7 @@ test('who asks between a change and its announcement gets the new one, and the o
   snapshots.onChange(({ serviceAccount }) => heard.push(serviceAccount));
   index.remove('ProtectedResource', RESOURCE);
   assert.notEqual(snapshots.current(AGENT)?.version, first?.version);
-  await delay(1);
+  await until('it', () => heard.length > 0);
   assert.deepEqual(heard, ['agent']);
   snapshots.stop();
 });
