@@ -32,4 +32,6 @@ export interface ResourcePolicy {
   readOnly(principals: readonly Principal[]): boolean;
   /** True where a rule names relations or functions, or asks for read or write, so that names must be resolved before they can be judged. */
   readonly namesMatter: boolean;
+  /** A rule asks for an approval, which is bound to role and search_path. */
+  readonly asksApproval: boolean;
 }

@@ -98,6 +98,7 @@ export function compileResource(resource: SnapshotResource, problem: (message: s
     readOnly: (principals) => viewOf(principals).readOnly,
     masking: compileMasking(resource.masking),
     namesMatter: policies.some((policy) => policy.rules.some((rule) => rule.namesMatter)),
+    asksApproval: policies.some((policy) => policy.rules.some((rule) => rule.action === 'RequireApproval')),
   };
 }
 
@@ -113,7 +114,15 @@ export function denyingResource(resource: SnapshotResource, code: ReasonCode, me
     functions: new Set(),
     key: 'all',
   };
-  return { resource, judge: () => verdict, limits: () => ({}), readOnly: () => true, masking: () => masked, namesMatter: false };
+  return {
+    resource,
+    judge: () => verdict,
+    limits: () => ({}),
+    readOnly: () => true,
+    masking: () => masked,
+    namesMatter: false,
+    asksApproval: false,
+  };
 }
 
 /** Deny over RequireApproval over Allow; null where something is not covered. */

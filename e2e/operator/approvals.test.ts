@@ -114,6 +114,7 @@ function sidecar(peer = PEER) {
       masking: () => assert.fail('not masked here'),
       readOnly: () => false,
       namesMatter: false,
+      asksApproval: true,
     }),
     why: () => assert.fail('not asked here'),
     onChange: () => () => {},

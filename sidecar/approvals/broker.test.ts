@@ -56,6 +56,7 @@ function setup(gates: readonly SnapshotGate[], over: Partial<BrokerOptions> = {}
       masking: () => assert.fail('not masked here'),
       readOnly: () => false,
       namesMatter: false,
+      asksApproval: true,
     }),
     why: () => assert.fail('not asked here'),
     onChange: () => () => {},

@@ -89,6 +89,7 @@ function policyOf(gates: readonly SnapshotGate[]): PolicyStore {
       masking: () => assert.fail('not masked here'),
       readOnly: () => false,
       namesMatter: false,
+      asksApproval: true,
     }),
     why: () => assert.fail('not asked here'),
     onChange: () => () => {},

@@ -1,7 +1,7 @@
 import { EFFECT_KINDS, type SqlStatement } from '#crds/policy/action.ts';
 import { readFacts, type StatementFacts } from '#sidecar/wire/postgres/sql/facts.ts';
 import { type Piece, piecesOf, renderPieces } from '#sidecar/wire/postgres/sql/literals.ts';
-import { parseSql } from '#sidecar/wire/postgres/sql/parse.ts';
+import { type Parsed, parseSql } from '#sidecar/wire/postgres/sql/parse.ts';
 import { classifySetting } from '#sidecar/wire/postgres/sql/settings.ts';
 import type { AnalyseInput, Analysis, Effects, Refusal } from './analyse.ts';
 import { changesParser, effectsOf, effectsOfRun, mergeEffects, NO_EFFECTS } from './analyse-effects.ts';
@@ -46,7 +46,7 @@ function build(input: AnalyseInput, world: MaskedCatalog | null, basis: string, 
   const parsed = parseSql(input.sql);
   if (!parsed.ok)
     return {
-      analysis: notRead(input, basis, refusal('Unparsable', parsed.message)),
+      analysis: notRead(input, basis, unparsable(parsed)),
       edits: [],
       dependsOnNames: false,
       dependsOnIntegers: false,
@@ -56,7 +56,7 @@ function build(input: AnalyseInput, world: MaskedCatalog | null, basis: string, 
   const at: Resolver | null = world === null ? null : { catalog: world.catalog, searchPath, database };
   const names: Names = { world, at, searchPath };
   const runs = all.map((facts, index) => madeBefore(all, index, names) ?? runOf(input, world, basis, facts, depth));
-  const statements = all.map((facts, index) => toStatement(facts, names, runs[index]?.inner ?? [], runs[index]?.refusal === null));
+  const statements = all.map((facts, index) => toStatement(facts, names, runs[index]?.inner ?? [], isSeen(runs[index])));
   const effects = all.flatMap((facts, index): Effects[] => {
     const run = runs[index]?.analysis;
     return run === undefined || run === null || facts.type === 'FetchStmt'
@@ -111,10 +111,18 @@ function build(input: AnalyseInput, world: MaskedCatalog | null, basis: string, 
   return { analysis, edits, dependsOnNames: all.some((facts) => runsNamed(facts) !== null), dependsOnIntegers };
 }
 
+function unparsable({ message, syntaxError }: Extract<Parsed, { ok: false }>): Refusal {
+  return { code: 'Unparsable', message, ...(syntaxError !== null && { syntaxError }) };
+}
+
 interface Run {
   readonly analysis: Analysis | null;
   readonly inner: readonly SqlStatement[];
   readonly refusal: Refusal | null;
+}
+
+function isSeen(run: Run | undefined): boolean {
+  return run?.refusal === null && !run.inner.includes(NOT_SEEN);
 }
 
 /** EXECUTE or FETCH of what the same text prepared or declared further up. */
@@ -136,6 +144,7 @@ function runOf(input: AnalyseInput, world: MaskedCatalog | null, basis: string, 
   if (named === null) return { analysis: null, inner: [], refusal: null };
   const known = named.type === 'prepared' ? input.prepared(named.name) : input.cursor(named.name);
   const label = named.type === 'prepared' ? 'prepared statement' : 'cursor';
+  if (known === 'any') return { analysis: null, inner: [NOT_SEEN], refusal: null };
   if (known === undefined) return { analysis: null, inner: [], refusal: refusal('NotResolved', `${label} "${named.name}" does not exist`) };
   if (depth >= MAX_RUN_DEPTH)
     return { analysis: known, inner: known.statements, refusal: refusal('NotSupported', 'EXECUTE is nested too deeply') };
@@ -309,23 +318,25 @@ class JudgedText implements Analysis {
   }
 }
 
-/** A text that no statement could be read from. Policy sees it as something that matches no Allow rule. */
+/** Policy sees it as something that no Allow rule with a limit of its own matches. */
+const NOT_SEEN: SqlStatement = {
+  kind: 'Other',
+  kinds: ['Other'],
+  reads: [],
+  writes: [{ schema: null, name: 'what was not understood' }],
+  reached: [],
+  functions: [{ schema: null, name: 'what was not understood' }],
+  access: 'Write',
+  missingWhere: false,
+  effects: EFFECT_KINDS.map((kind) => ({ kind, what: 'what was not understood', function: null })),
+  countsRows: false,
+  housekeeping: false,
+};
+
+/** A text that no statement could be read from. */
 function notRead(input: AnalyseInput, basis: string, why: Refusal): Analysis {
-  const unknown: SqlStatement = {
-    kind: 'Other',
-    kinds: ['Other'],
-    reads: [],
-    writes: [{ schema: null, name: 'what was not understood' }],
-    reached: [],
-    functions: [{ schema: null, name: 'what was not understood' }],
-    access: 'Write',
-    missingWhere: false,
-    effects: EFFECT_KINDS.map((kind) => ({ kind, what: 'what was not understood', function: null })),
-    countsRows: false,
-    housekeeping: false,
-  };
   const judged: Judged = {
-    statements: [unknown],
+    statements: [NOT_SEEN],
     sent: input.sql,
     touchesMasked: input.mask.active,
     replaceErrors: input.mask.active,

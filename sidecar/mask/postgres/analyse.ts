@@ -2,6 +2,7 @@
 import type { SqlStatement } from '#crds/policy/action.ts';
 import type { MaskPolicy } from '#crds/policy/mask.ts';
 import { loadParser } from '#sidecar/wire/postgres/sql/parse.ts';
+import type { SyntaxError } from '#sidecar/wire/postgres/sql/syntax-error.ts';
 import { buildAnalysis, forText } from './analyse-build.ts';
 import { literalsLike, rewriteLike, type ShapedAnalysis, shaped, shapeOf } from './analyse-shape.ts';
 import type { Catalog } from './catalog.ts';
@@ -23,8 +24,8 @@ export interface AnalyseInput {
   readonly mask: MaskPolicy;
   /** What was prepared under the name, by SQL or by the protocol. */
   prepared(name: string): Analysis | undefined;
-  /** What the open cursor or named portal runs. */
-  cursor(name: string): Analysis | undefined;
+  /** What the open cursor or named portal runs; `'any'` where whatever a function opened may be fetched from. */
+  cursor(name: string): Analysis | 'any' | undefined;
 }
 
 /** Stable codes. A refusal is judged after policy: a policy's own denial names its author first. */
@@ -41,6 +42,8 @@ export type RefusalCode =
 export interface Refusal {
   readonly code: RefusalCode;
   readonly message: string;
+  /** The grammar's own error: the server would say the same. */
+  readonly syntaxError?: SyntaxError;
 }
 
 export interface Effects {

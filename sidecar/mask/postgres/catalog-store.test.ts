@@ -92,6 +92,17 @@ describe('catalog', () => {
     await store.close();
   });
 
+  test('DDL is no reason to read a catalog that nobody asked for', async () => {
+    const store = storeWith(60_000);
+    const lease = store.lease(key);
+    await lease.invalidate();
+    assert.equal(opened.length, 0);
+    await lease.ready();
+    assert.ok(lease.current() !== null);
+    lease.release();
+    await store.close();
+  });
+
   for (const [what, ddl] of [
     ['a new column', 'ALTER TABLE orders ADD later text'],
     ['a dropped table', 'DROP TABLE ruled'],

@@ -82,6 +82,8 @@ class CatalogEntry {
   /** Asked for, and answered: a snapshot is good only where they are equal. */
   #asked = 0;
   #answered = -1;
+  /** Somebody goes by it. Where nothing is masked and no rule names anything, nobody does, and no DDL makes it read. */
+  #wanted = false;
   #stopped = false;
   #timer: NodeJS.Timeout | null = null;
   /** Work on the one connection, one at a time. */
@@ -99,12 +101,14 @@ class CatalogEntry {
   }
 
   async ready(since: number): Promise<void> {
+    this.#wanted = true;
     if (this.current(0) === null) await this.#load();
     if (this.current(since) === null && (await this.#isChanged())) await this.refresh();
   }
 
   async refresh(): Promise<void> {
     this.#asked += 1;
+    if (!this.#wanted) return;
     await this.#load();
   }
 

@@ -16,7 +16,6 @@ import { applyEffects, forgetEffects } from './effects.ts';
 import { inReceived } from './error-place.ts';
 import type { Expect } from './expect.ts';
 import { LastDecoded } from './last-decoded.ts';
-import { denialFields } from './reply.ts';
 import type { Run } from './run.ts';
 import type { PgSession } from './session.ts';
 import { columnsFor } from './statements.ts';
@@ -268,7 +267,7 @@ export class Backend implements FrameSink {
       return this.#skip();
     }
     if (head?.type === 'poison') {
-      session.toClient.add(encodeErrorResponse(denialFields(head.denial.denial.verdict, head.denial.sqlstate)));
+      session.toClient.add(encodeErrorResponse(head.fields));
       if (!head.simple) this.#skip();
       return;
     }

@@ -1,4 +1,4 @@
-import type { Denial } from '../../permit.ts';
+import type { ErrorFields } from '../../wire/postgres/messages/error_notice.ts';
 import type { Change } from './names.ts';
 import type { Run } from './run.ts';
 import type { Named, Portal } from './statements.ts';
@@ -14,16 +14,11 @@ export type Expect = { readonly segment: number } & (
   | { readonly type: 'execute'; readonly run: Run; readonly portal: Portal }
   | { readonly type: 'query'; readonly run: Run }
   /** A statement that the server rejects itself, so that its state follows; our error goes in place of its own. */
-  | { readonly type: 'poison'; readonly denial: DenialReply; readonly simple: boolean }
+  | { readonly type: 'poison'; readonly fields: ErrorFields; readonly simple: boolean }
   /** A statement of ours: everything up to ReadyForQuery is ours. */
   | { readonly type: 'own'; readonly own: OwnQuery }
   | { readonly type: 'sync' }
 );
-
-export interface DenialReply {
-  readonly denial: Denial;
-  readonly sqlstate: string;
-}
 
 export interface OwnQuery {
   readonly rows: (string | null)[][];

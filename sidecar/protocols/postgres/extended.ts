@@ -13,6 +13,7 @@ import { runGuardedExecute } from './guard.ts';
 import { deniedByGuard } from './guard-rules.ts';
 import { type Judged, judgeStatement, type Request, recordRefusal, refuse } from './judge.ts';
 import type { Found, NameKind } from './names.ts';
+import { denialFields } from './reply.ts';
 import { Run } from './run.ts';
 import { OWN_PREFIX, type PgSession } from './session.ts';
 import { refreshState } from './state.ts';
@@ -51,7 +52,7 @@ function withName(session: PgSession, kind: NameKind, name: string, then: (found
 
 function refuseMessage(session: PgSession, message: string, denial: Denial, sqlstate = sqlstateOf(denial.verdict.code)): void {
   recordRefusal(session, message, denial);
-  session.denyExtended(denial, sqlstate);
+  session.denyExtended(denialFields(denial.verdict, sqlstate));
 }
 
 function unknown(session: PgSession, kind: NameKind, message: string): void {
@@ -274,7 +275,7 @@ function send(session: PgSession, portal: Portal, run: Run, again: Buffer | null
 }
 
 function denied(session: PgSession, judged: Exclude<Judged, { type: 'send' }>): void {
-  if (judged.type === 'deny') session.denyExtended(judged.denial, sqlstateOf(judged.denial.verdict.code));
+  if (judged.type === 'deny') session.denyExtended(judged.fields);
 }
 
 function then(judged: Judged | Promise<Judged>, proceed: (judged: Judged) => Then): Then {

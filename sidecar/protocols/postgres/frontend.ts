@@ -10,7 +10,7 @@ import { FRONTEND } from '../../wire/postgres/types.ts';
 import { onBind, onClose, onDescribe, onExecute, onParse } from './extended.ts';
 import { runGuardedQuery } from './guard.ts';
 import { type Judged, judgeStatement, recordRefusal } from './judge.ts';
-import { DENIED } from './reply.ts';
+import { DENIED, denialFields } from './reply.ts';
 import { Run } from './run.ts';
 import type { PgSession } from './session.ts';
 import { refreshState } from './state.ts';
@@ -72,7 +72,7 @@ const UP_TO_SYNC: ReadonlySet<number> = new Set([
 
 function refusePipeline(session: PgSession, denial: Denial): void {
   recordRefusal(session, 'pipeline', denial);
-  session.denyExtended(denial, sqlstateOf(denial.verdict.code));
+  session.denyExtended(denialFields(denial.verdict, sqlstateOf(denial.verdict.code)));
 }
 
 const EMPTY: ReadonlySet<number> = new Set([FRONTEND.Sync, FRONTEND.Flush, FRONTEND.Terminate, FRONTEND.CopyDone]);
@@ -117,7 +117,7 @@ function judgeAnalysed(session: PgSession, analysis: Analysis, received: Buffer,
   const judged = judgeStatement(session, request);
   const proceed = (result: Judged): void | Promise<void> => {
     if (result.type === 'dropped') return;
-    if (result.type === 'deny') return session.denySimple(result.denial, sqlstateOf(result.denial.verdict.code));
+    if (result.type === 'deny') return session.denySimple(result.fields);
     const newRun = () => new Run(result.recorded, analysis, session.runHost, session.parts.context.now());
     const { guard } = result.recorded.permit.verdict;
     // In a failed transaction nothing but its end runs.
@@ -136,7 +136,7 @@ function judgeAnalysed(session: PgSession, analysis: Analysis, received: Buffer,
 
 function refuseQuery(session: PgSession, denial: Denial): void {
   recordRefusal(session, 'Query', denial);
-  session.denySimple(denial, sqlstateOf(denial.verdict.code));
+  session.denySimple(denialFields(denial.verdict, sqlstateOf(denial.verdict.code)));
 }
 
 /** A text that changes how names are read, and then names something, would be judged by the names of before. */
@@ -206,5 +206,5 @@ function onSync(session: PgSession, frame: Frame): void {
 function onFunctionCall(session: PgSession): void {
   const denial = denialOf('function-call', 'NotSupported', 'the FunctionCall message is not supported');
   recordRefusal(session, 'FunctionCall', denial);
-  session.denySimple(denial, DENIED);
+  session.denySimple(denialFields(denial.verdict, DENIED));
 }

@@ -80,7 +80,7 @@ async function finishQuery(guarded: Guarded, own: boolean): Promise<void> {
     if (!own) {
       // The transaction is the client's: it fails, as it does after any error.
       letGo(session, run, 'error');
-      session.denySimple(denial, DENIED);
+      session.denySimple(denialFields(denial.verdict, DENIED));
       session.toServer.flush();
       return session.later.run();
     }
@@ -149,7 +149,7 @@ async function finishExecute(guarded: Guarded): Promise<void> {
     session.toClient.discard();
     noteDenied(run, denial);
     refuse(session, request, denial);
-    if (session.skipping === 'no') session.denyExtended(denial, DENIED);
+    if (session.skipping === 'no') session.denyExtended(denialFields(denial.verdict, DENIED));
     else session.toClient.add(encodeErrorResponse(denialFields(denial.verdict, DENIED)));
   }
   session.toClient.flush();
@@ -216,7 +216,7 @@ function notChecked(guard: RowGuard): Denial {
 /** `own`: our transaction is open; `failed`: the client's has just failed. */
 async function denyBefore(session: PgSession, request: Request, denial: Denial, open: 'none' | 'own' | 'failed'): Promise<void> {
   refuse(session, request, denial);
-  if (open === 'none') return session.denySimple(denial, DENIED);
+  if (open === 'none') return session.denySimple(denialFields(denial.verdict, DENIED));
   if (open === 'own') await askOwn(session, 'ROLLBACK');
   if (session.ended) return;
   session.toClient.add(encodeErrorResponse(denialFields(denial.verdict, DENIED)));
@@ -226,7 +226,7 @@ async function denyBefore(session: PgSession, request: Request, denial: Denial, 
 
 function denyInSegment(session: PgSession, request: Request, denial: Denial): void {
   refuse(session, request, denial);
-  session.denyExtended(denial, DENIED);
+  session.denyExtended(denialFields(denial.verdict, DENIED));
 }
 
 /** The server has refused something of ours and skips to the Sync already. */

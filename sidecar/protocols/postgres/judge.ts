@@ -7,9 +7,12 @@ import { decide, decideToParse, denialOf } from '../../decide/decide.ts';
 import type { Analysis } from '../../mask/postgres/analyse.ts';
 import type { Denial, Permit, Recorded } from '../../permit.ts';
 import type { Outcome } from '../../pipeline.ts';
+import type { ErrorFields } from '../../wire/postgres/messages/error_notice.ts';
+import { syntaxErrorFields } from '../../wire/postgres/sql/syntax-error.ts';
 import { holdUntilDecided } from '../hold.ts';
-import { heldNotice } from './reply.ts';
+import { denialFields, heldNotice } from './reply.ts';
 import type { PgSession } from './session.ts';
+import { sqlstateOf } from './steps.ts';
 
 /** The approver sees all of a statement, or is not asked. */
 const SUMMARY_BYTES = 16 * 1024;
@@ -32,7 +35,7 @@ export interface Request {
 /** `dropped`: it was held, and meanwhile an earlier statement of its pipeline failed, or the session ended; nobody waits for an answer. */
 export type Judged =
   | { readonly type: 'send'; readonly recorded: Recorded }
-  | { readonly type: 'deny'; readonly denial: Denial }
+  | { readonly type: 'deny'; readonly denial: Denial; readonly fields: ErrorFields }
   | { readonly type: 'dropped' };
 
 /** Judges one statement, records the verdict, and waits where it is held. Synchronous where it needs not wait. */
@@ -91,7 +94,13 @@ export function refuse(session: PgSession, request: Request, denial: Denial): Ju
   const action = recordedAction(session, request);
   session.parts.recorder.deny(denial, action);
   tellLater(session, action.received, denial.verdict);
-  return { type: 'deny', denial };
+  return { type: 'deny', denial, fields: fieldsOf(denial, request.analysis) };
+}
+
+/** A syntax error is told as the server would tell it: it would have refused the text with the same words. */
+function fieldsOf({ verdict }: Denial, { refusal }: Analysis): ErrorFields {
+  const own = verdict.code === 'Unparsable' && refusal?.syntaxError !== undefined ? refusal.syntaxError : null;
+  return own === null ? denialFields(verdict, sqlstateOf(verdict.code)) : syntaxErrorFields(own);
 }
 
 async function hold(session: PgSession, request: Request, action: SqlAction, verdict: Verdict): Promise<Judged> {

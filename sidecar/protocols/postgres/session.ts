@@ -10,7 +10,7 @@ import type { Pseudonyms } from '../../mask/detect-strategy.ts';
 import { type Analysis, analyse, type SessionState } from '../../mask/postgres/analyse.ts';
 import type { CatalogLease } from '../../mask/postgres/catalog-store.ts';
 import { pseudonymsOf } from '../../mask/pseudonym-keys.ts';
-import type { Denial, Recorded } from '../../permit.ts';
+import type { Recorded } from '../../permit.ts';
 import type { Connection, DriverContext, SessionRecorder } from '../../pipeline.ts';
 import type { ByteStream } from '../../transport/stream.ts';
 import type { PostgresConnection } from '../../upstream/postgres/login.ts';
@@ -158,8 +158,10 @@ export class PgSession {
 
   /** True where the next statement can be judged by what is known now: role, search_path, and a catalog not newer than they are. */
   get namesReady(): boolean {
-    if (this.stateDirty || this.readOnlyPending) return false;
-    if (!this.needsNames || this.ddlOpen) return true;
+    if (this.readOnlyPending) return false;
+    if (!this.needsNames) return !this.stateDirty || this.policy?.asksApproval !== true;
+    if (this.stateDirty) return false;
+    if (this.ddlOpen) return true;
     const catalog = this.parts.catalog.current();
     return catalog !== null && catalog.version === this.stateVersion;
   }
@@ -224,8 +226,11 @@ export class PgSession {
   readonly #prepared = (name: string): Analysis | undefined => this.statement(name)?.analysis;
 
   // A protocol portal of that name would be what FETCH runs, and nobody judged it as one.
-  readonly #cursor = (name: string): Analysis | undefined =>
-    this.names.lookup('portal', name, this.segment).type === 'unknown' ? this.cursors.get(name) : undefined;
+  readonly #cursor = (name: string): Analysis | 'any' | undefined => {
+    if (this.names.lookup('portal', name, this.segment).type !== 'unknown') return undefined;
+    // A function that was allowed may have opened it. What it gives matters only where something is masked or names are judged.
+    return this.cursors.get(name) ?? (this.needsNames ? undefined : 'any');
+  };
 
   /** Text as a recording or an approver may see it: what a detector finds is masked there too. */
   recordedText(text: string): string {
@@ -251,26 +256,26 @@ export class PgSession {
   }
 
   /** Denies a simple Query. Where the server has state that an error would change, it is made to reject something itself. */
-  denySimple(denial: Denial, sqlstate: string): void {
+  denySimple(fields: ErrorFields): void {
     if (this.queue.empty && this.tx === 'I' && !this.segmentSent) {
-      this.toClient.add(encodeErrorResponse(denialFields(denial.verdict, sqlstate)));
+      this.toClient.add(encodeErrorResponse(fields));
       this.toClient.add(encodeReadyForQuery('I'));
       return;
     }
     this.toServer.add(encodeQuery(POISON));
-    this.queue.push({ type: 'poison', segment: this.segment, denial: { denial, sqlstate }, simple: true });
+    this.queue.push({ type: 'poison', segment: this.segment, fields, simple: true });
     this.nextSegment();
   }
 
   /** Denies a message of the extended protocol; what follows up to the Sync is skipped, as the server would. */
-  denyExtended(denial: Denial, sqlstate: string): void {
+  denyExtended(fields: ErrorFields): void {
     if (this.queue.empty && this.tx === 'I' && !this.segmentSent) {
-      this.toClient.add(encodeErrorResponse(denialFields(denial.verdict, sqlstate)));
+      this.toClient.add(encodeErrorResponse(fields));
       this.skipping = 'local';
       return;
     }
     this.toServer.add(encodeParse({ statement: `${OWN_PREFIX}denied`, text: POISON, parameterTypes: [] }));
-    this.queue.push({ type: 'poison', segment: this.segment, denial: { denial, sqlstate }, simple: false });
+    this.queue.push({ type: 'poison', segment: this.segment, fields, simple: false });
     this.segmentSent = true;
     this.skipping = 'server';
   }

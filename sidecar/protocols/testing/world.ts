@@ -172,6 +172,7 @@ export class World {
         return {
           resource: found.resource,
           namesMatter: found.namesMatter,
+          asksApproval: found.asksApproval,
           readOnly: (principals) => found.readOnly(principals),
           limits: (principals) => found.limits(principals),
           masking: (principals) => found.masking(principals),

@@ -4,6 +4,7 @@
  */
 import { loadModule, parseSync, scanSync } from 'libpg-query';
 import { type Fields, isFields, list } from './ast.ts';
+import type { SyntaxError } from './syntax-error.ts';
 
 export const MAX_SQL_BYTES = 1024 * 1024;
 
@@ -14,7 +15,8 @@ export interface ParsedStatement {
 
 export type Parsed =
   | { readonly ok: true; readonly statements: readonly ParsedStatement[] }
-  | { readonly ok: false; readonly message: string; readonly positionByte: number | null };
+  /** `syntaxError`: the grammar's own; null where it is a limit or a rule of ours. */
+  | { readonly ok: false; readonly message: string; readonly syntaxError: SyntaxError | null };
 
 export interface Token {
   /** Byte offsets into the UTF-8 text. */
@@ -69,7 +71,7 @@ function whyNotParsable(sql: string): string | null {
 }
 
 function refused(message: string): Parsed {
-  return { ok: false, message, positionByte: null };
+  return { ok: false, message, syntaxError: null };
 }
 
 /** SqlError is the grammar's; RangeError is a stack too deep, here or in the parser, which stays usable. */
@@ -77,6 +79,9 @@ function failed(error: unknown): Parsed {
   if (error instanceof RangeError) return refused('the statement is nested too deeply');
   const message = error instanceof Error ? error.message : 'unknown error of the parser';
   const details = isFields(error) && isFields(error.sqlDetails) ? error.sqlDetails : null;
-  const position = details !== null && typeof details.cursorPosition === 'number' ? details.cursorPosition : null;
-  return { ok: false, message, positionByte: position };
+  if (details === null) return refused(message);
+  const position = typeof details.cursorPosition === 'number' && details.cursorPosition >= 0 ? details.cursorPosition + 1 : null;
+  const { functionName, fileName, lineNumber } = details;
+  const place = { file: String(fileName).replace(/^.*_/, ''), line: String(lineNumber), routine: String(functionName) };
+  return { ok: false, message, syntaxError: { message, position, place } };
 }
