@@ -7,11 +7,13 @@ import type { AnalyseInput, Analysis, Effects, Refusal } from './analyse.ts';
 import { changesParser, effectsOf, effectsOfRun, mergeEffects, NO_EFFECTS } from './analyse-effects.ts';
 import { type Names, runsNamed, toStatement } from './analyse-facts.ts';
 import type { Edit } from './analyse-shape.ts';
+import type { CopyIn } from './copy-in.ts';
+import { composeEdits, copyTables } from './copy-table.ts';
 import { receivedPosition } from './position.ts';
 import type { Resolver } from './resolve.ts';
 import { resolveRelation } from './resolve.ts';
 import type { IsMasked, ResultPlan } from './result-plan.ts';
-import { rewriteMasked } from './rewrite.ts';
+import { type Rewritten, rewriteMasked } from './rewrite.ts';
 import { refusal } from './vet.ts';
 import { hasHiddenColumns } from './vet-catalogs.ts';
 import { mayShowMaskedInErrors, NAMELESS, vetMasked } from './vet-statement.ts';
@@ -65,6 +67,7 @@ function build(input: AnalyseInput, world: MaskedCatalog | null, basis: string, 
   });
 
   const parameters: number[] = [];
+  let copyIn: CopyIn | null = null;
   let refused = firstRefusal(all, (facts) => refuseAlways(facts)) ?? refuseStateBeforeOthers(all);
   for (const run of runs) refused ??= run.refusal ?? run.analysis?.refusal ?? null;
   refused ??= refuseMixedResults(all, runs) ?? refuseExplained(all, runs);
@@ -73,7 +76,9 @@ function build(input: AnalyseInput, world: MaskedCatalog | null, basis: string, 
       const vetted = vetMasked(world, at, facts);
       refused ??= vetted.refusal;
       parameters.push(...vetted.parameters);
+      copyIn ??= vetted.copyIn;
     }
+    if (copyIn !== null && all.length > 1) refused ??= refusal('NotRewritable', 'COPY FROM STDIN into masked columns must be sent alone');
   }
   const touches =
     input.mask.active && (refused !== null || runs.some((run) => run.analysis?.touchesMasked === true) || touchesAny(world, at, all));
@@ -84,10 +89,11 @@ function build(input: AnalyseInput, world: MaskedCatalog | null, basis: string, 
   let unfit: readonly string[] = [];
   let dependsOnIntegers = all.some(readsIntegers);
   if (refused === null && touches && world !== null && at !== null) {
-    const rewritten = rewriteMasked(world, at, input.sql, all);
+    const copied = copyTables(world, at, input.sql, all);
+    const rewritten = typeof copied === 'string' ? notRewritable(copied) : rewriteMasked(world, at, copied.sql, copied.statements);
     if (rewritten.ok) {
       sent = rewritten.sql;
-      edits = rewritten.edits;
+      edits = typeof copied === 'string' ? [] : composeEdits(copied.edits, rewritten.edits);
       plan ??= rewritten.plan;
       unfit = rewritten.unfit;
       dependsOnIntegers ||= rewritten.dependsOnIntegers;
@@ -99,6 +105,7 @@ function build(input: AnalyseInput, world: MaskedCatalog | null, basis: string, 
     touchesMasked: touches,
     replaceErrors: touches || (input.mask.active && all.some((facts) => mayShowMaskedInErrors(world, at, facts))),
     maskedParameters: parameters,
+    copyIn,
     passwords: carriesPassword(input.sql) || runs.some((run) => run.analysis?.passwords === true),
     refusal: refused,
     effects: { ...mergeEffects(effects), namesAfterState: namesAfterState(all, at) },
@@ -172,6 +179,10 @@ function refuseMixedResults(all: readonly StatementFacts[], runs: readonly Run[]
 function refuseExplained(all: readonly StatementFacts[], runs: readonly Run[]): Refusal | null {
   const explained = all.some((facts, index) => facts.kinds.includes('Explain') && runs[index]?.analysis?.touchesMasked === true);
   return explained ? refusal('NotRewritable', 'EXPLAIN of a prepared statement that reads masked columns') : null;
+}
+
+function notRewritable(message: string): Rewritten {
+  return { ok: false, refusal: refusal('NotRewritable', message) };
 }
 
 function refuseAlways(facts: StatementFacts): Refusal | null {
@@ -272,6 +283,7 @@ class JudgedText implements Analysis {
   readonly touchesMasked: boolean;
   readonly replaceErrors: boolean;
   readonly maskedParameters: readonly number[];
+  readonly copyIn: CopyIn | null;
   readonly passwords: boolean;
   readonly refusal: Refusal | null;
   readonly effects: Effects;
@@ -290,6 +302,7 @@ class JudgedText implements Analysis {
     this.touchesMasked = judged.touchesMasked;
     this.replaceErrors = judged.replaceErrors;
     this.maskedParameters = judged.maskedParameters;
+    this.copyIn = judged.copyIn;
     this.passwords = judged.passwords;
     this.refusal = judged.refusal;
     this.effects = judged.effects;
@@ -341,6 +354,7 @@ function notRead(input: AnalyseInput, basis: string, why: Refusal): Analysis {
     touchesMasked: input.mask.active,
     replaceErrors: input.mask.active,
     maskedParameters: [],
+    copyIn: null,
     passwords: carriesPassword(input.sql),
     refusal: why,
     effects: NO_EFFECTS,

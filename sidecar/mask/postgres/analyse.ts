@@ -6,6 +6,7 @@ import type { SyntaxError } from '#sidecar/wire/postgres/sql/syntax-error.ts';
 import { buildAnalysis, forText } from './analyse-build.ts';
 import { literalsLike, rewriteLike, type ShapedAnalysis, shaped, shapeOf } from './analyse-shape.ts';
 import type { Catalog } from './catalog.ts';
+import type { CopyIn } from './copy-in.ts';
 import type { IsMasked, ResultPlan } from './result-plan.ts';
 import { MaskedCatalog } from './world.ts';
 
@@ -88,6 +89,8 @@ export interface Analysis {
   readonly replaceErrors: boolean;
   /** `$n` that are written to a masked column: refuse values for which `looksLikeMask` is true. */
   readonly maskedParameters: readonly number[];
+  /** COPY FROM STDIN into masked columns: refuse data for which `CopyInCheck` says so. */
+  readonly copyIn: CopyIn | null;
   /** Carries, or may carry, a password: its literals are tokenised in a recording. */
   readonly passwords: boolean;
   /** The client's text for a recording or an approver. `tokenise` is given each literal that may meet a masked column or be a password. */

@@ -185,7 +185,8 @@ function toFunction(row: Row): CatalogFunction {
 }
 
 function toColumn(row: Row): Column {
-  return { name: str(row[1]), attnum: int(row[2]), type: int(row[3]), typmod: str(row[4]), readable: row[5] === 't' };
+  const [name, attnum, type, typmod] = [str(row[1]), int(row[2]), int(row[3]), str(row[4])];
+  return { name, attnum, type, typmod, readable: row[5] === 't', generated: row[6] === 't' };
 }
 
 function toType(row: Row): CatalogType {

@@ -48,7 +48,7 @@ export const RELATIONS = `SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpe
 
 export const COLUMNS = `SELECT a.attrelid, a.attname, a.attnum, a.atttypid,
   coalesce(pg_catalog.substring(pg_catalog.format_type(a.atttypid, a.atttypmod), '[(][0-9, -]*[)]'), ''),
-  pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT')
+  pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT'), a.attgenerated <> ''
   FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
   WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attrelid >= ${FIRST_USER_OID} AND c.relkind <> 't' ORDER BY a.attrelid, a.attnum`;
 

@@ -56,6 +56,8 @@ export interface Column {
   readonly typmod: string;
   /** The role that reads the catalog, which is the one that sessions log in with, may SELECT it. */
   readonly readable: boolean;
+  /** Computed from others: COPY leaves it out. */
+  readonly generated: boolean;
 }
 
 export interface CatalogFunction {

@@ -57,6 +57,10 @@ const rewritten = [
   'SELECT rec, (rec).ssn FROM v_whole',
   'SELECT v.* FROM v_own v',
   'COPY (SELECT ssn FROM customers) TO STDOUT',
+  'COPY customers TO STDOUT',
+  'COPY public.customers TO STDOUT (FORMAT binary)',
+  'COPY"customers"( id,/* a */"ssn" )TO STDOUT WITH CSV HEADER',
+  'COPY paid TO STDOUT',
   'PREPARE p AS SELECT * FROM customers WHERE ssn = $1',
   'DECLARE c CURSOR FOR SELECT * FROM customers',
   'SELECT 1; SELECT ssn FROM customers; SELECT email FROM customers',
@@ -86,6 +90,8 @@ const plain = [
   'SELECT relname FROM pg_class',
   'SELECT * FROM information_schema.columns',
   'COPY orders TO STDOUT',
+  'COPY orders TO STDOUT (FORMAT binary)',
+  "COPY orders TO STDOUT (FORMAT csv, NULL 'none', DELIMITER ';', HEADER)",
   'COPY orders FROM STDIN',
 ];
 
@@ -93,10 +99,11 @@ const refused: Readonly<Record<string, readonly string[]>> = {
   NotRewritable: [
     `SELECT 1 FROM ${Array.from({ length: 65 }, (_, i) => `customers c${i}`).join(', ')}`,
     "COPY (SELECT memo FROM orders) TO STDOUT (DELIMITER '-')",
+    "COPY (SELECT memo FROM orders) TO STDOUT (DELIMITER ';')",
+    'COPY orders TO STDOUT (FORMAT csv, FORMAT binary)',
+    "COPY orders TO STDOUT (ENCODING 'latin1')",
     "COPY (SELECT memo FROM orders) TO STDOUT CSV QUOTE '1'",
     "COPY orders TO STDOUT (FORMAT csv, ESCAPE '9')",
-    'COPY orders TO STDOUT (FORMAT binary)',
-    "COPY orders TO STDOUT (NULL '0')",
     'SELECT * FROM customers FOR UPDATE',
     'SELECT * FROM customers TABLESAMPLE system (100)',
     'SELECT public.customers.ssn FROM public.customers, other.customers',
@@ -106,9 +113,13 @@ const refused: Readonly<Record<string, readonly string[]>> = {
     'SELECT U&"public".customers.ssn FROM public.customers',
     'EXPLAIN SELECT * FROM customers',
     'EXPLAIN SELECT * FROM v_contact',
-    'COPY customers TO STDOUT',
-    'COPY customers (id) TO STDOUT',
-    'COPY customers FROM STDIN',
+    'COPY v_contact TO STDOUT',
+    'COPY BINARY customers TO STDOUT',
+    'COPY customers (nothing) TO STDOUT',
+    'COPY customers (ssn, ssn) TO STDOUT',
+    'COPY customers (customers) TO STDOUT',
+    'COPY U&"customers" TO STDOUT',
+    'COPY mv TO STDOUT',
     'SELECT * FROM mv',
     'SELECT * FROM holder',
   ],
@@ -304,7 +315,7 @@ for (const major of [18, 15] as const) {
         const type = catalog.types.get('pg_catalog')?.get(name)?.oid ?? assert.fail(name);
         const modifiers = MODIFIERS[name.replace(/^_/, '')] ?? [];
         for (const typmod of ['', ...modifiers]) {
-          const column = { name: 'c', attnum: 1, type, typmod, readable: true };
+          const column = { name: 'c', attnum: 1, type, typmod, readable: true, generated: false };
           const expression = maskExpression(catalog, column, { strategy: { type: 'Redact' }, authors: [], strict: false }, 'm');
           const shown = await answer(`SELECT ${expression}`);
           assert.doesNotMatch(shown, /^error/, expression);

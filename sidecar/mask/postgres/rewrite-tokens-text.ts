@@ -1,9 +1,10 @@
 /** How a statement is written whose output columns are tokens: `rewrite-tokens.ts` says which. */
-import { asNode, type Fields, fields, list, names, numeric, text } from '#sidecar/wire/postgres/sql/ast.ts';
+import { asNode, type Fields, list, names, numeric, text } from '#sidecar/wire/postgres/sql/ast.ts';
 import type { StatementFacts } from '#sidecar/wire/postgres/sql/facts.ts';
 import type { Token } from '#sidecar/wire/postgres/sql/parse.ts';
 import type { Edit } from './analyse-shape.ts';
 import type { Column, Relation } from './catalog.ts';
+import { copyForm } from './copy-form.ts';
 import type { ResultPlan, TokenColumn } from './result-plan.ts';
 import { quoteIdentifier } from './rewrite-expression.ts';
 
@@ -49,7 +50,7 @@ export interface Output {
 
 /** Null where it can't be written so. */
 export function rewriteOf(outputs: readonly Output[], facts: StatementFacts, select: Fields, code: readonly Token[]): TokenRewrite | null {
-  const copy = copyForm(facts);
+  const copy = formOf(facts);
   if (copy === 'unknown') return null;
   const hidden = new Map<Item, Set<Column>>();
   for (const { from, token } of outputs) {
@@ -114,28 +115,9 @@ function withTargets(facts: StatementFacts, select: Fields): Fields {
 }
 
 /** The form of COPY TO; null for what is no COPY. */
-function copyForm(facts: StatementFacts): ResultPlan['copy'] | 'unknown' {
+function formOf(facts: StatementFacts): ResultPlan['copy'] | 'unknown' {
   if (facts.type !== 'CopyStmt') return null;
-  let csv = false;
-  let header = false;
-  for (const option of list(facts.node.options)) {
-    const element = asNode(option, 'DefElem');
-    const argument = element?.arg;
-    const value = text(asNode(argument, 'String')?.sval).toLowerCase();
-    switch (text(element?.defname)) {
-      case 'format':
-        csv = value === 'csv';
-        if (!csv && value !== 'text') return 'unknown';
-        break;
-      case 'header':
-        header = argument === undefined || ['true', 'on', '1'].includes(value) || fields(asNode(argument, 'Boolean')).boolval === true;
-        if (!header && !['false', 'off', '0'].includes(value)) return 'unknown';
-        break;
-      case 'force_quote':
-        break;
-      default:
-        return 'unknown';
-    }
-  }
-  return { csv, header };
+  const form = copyForm(facts);
+  if (typeof form === 'string' || !form.plain || form.format === 'binary') return 'unknown';
+  return { csv: form.format === 'csv', header: form.header };
 }

@@ -14,6 +14,7 @@ import type { ResultPlan } from './result-plan.ts';
 import { maskExpression, quoteIdentifier } from './rewrite-expression.ts';
 import { dropSchemas } from './rewrite-qualified.ts';
 import { rewriteReturning } from './rewrite-returning.ts';
+import { splice } from './rewrite-text.ts';
 import { findTokens, NO_TOKENS, type TokenFindings } from './rewrite-tokens.ts';
 import { hiddenName } from './rewrite-tokens-text.ts';
 import { QUALIFIED, sameButForReplaced, substitute } from './rewrite-verify.ts';
@@ -192,18 +193,6 @@ function editFor(code: readonly Token[], fact: RelationFact, source: string): Ed
   const [start, end] = [code[begin]?.start, code[last]?.end];
   if (start === undefined || end === undefined) return null;
   return { start, end, text: `${table ? 'SELECT * FROM ' : ''}${source}${alias}` };
-}
-
-function splice(sql: string, edits: readonly Edit[]): string | null {
-  const bytes = Buffer.from(sql);
-  let out = '';
-  let at = 0;
-  for (const edit of edits) {
-    if (edit.start < at || edit.end > bytes.length) return null;
-    out += bytes.toString('utf8', at, edit.start) + edit.text;
-    at = edit.end;
-  }
-  return out + bytes.toString('utf8', at);
 }
 
 interface Refused {

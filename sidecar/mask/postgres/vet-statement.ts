@@ -4,6 +4,7 @@ import { asNode, list, text } from '#sidecar/wire/postgres/sql/ast.ts';
 import type { StatementFacts } from '#sidecar/wire/postgres/sql/facts.ts';
 import { classifySetting } from '#sidecar/wire/postgres/sql/settings.ts';
 import type { Refusal } from './analyse.ts';
+import { copyForm } from './copy-form.ts';
 import { type Resolver, resolveRelation } from './resolve.ts';
 import { refusal, vetNames } from './vet.ts';
 import { isVettedSetting } from './vet-lists.ts';
@@ -48,13 +49,13 @@ export const NAMELESS: ReadonlySet<string> = new Set([
 ]);
 
 export function vetMasked(world: MaskedCatalog | null, at: Resolver | null, facts: StatementFacts): WriteFinding {
-  const early = vetKinds(facts, at) ?? vetSettings(facts) ?? vetTransaction(facts) ?? vetCopyForm(facts);
-  if (early !== null) return { refusal: early, parameters: [] };
-  if (NAMELESS.has(facts.type)) return { refusal: null, parameters: [] };
+  const early = vetKinds(facts, at) ?? vetSettings(facts) ?? vetTransaction(facts) ?? vetCopyForm(world, facts);
+  if (early !== null) return { refusal: early, parameters: [], copyIn: null };
+  if (NAMELESS.has(facts.type)) return { refusal: null, parameters: [], copyIn: null };
   if (world === null || at === null)
-    return { refusal: refusal('NotResolved', 'the catalog of the target is not there yet'), parameters: [] };
+    return { refusal: refusal('NotResolved', 'the catalog of the target is not there yet'), parameters: [], copyIn: null };
   const found = vetNames(world, at, facts) ?? vetUseOfMasked(world, at, facts);
-  return found === null ? vetWrites(world, at, facts) : { refusal: found, parameters: [] };
+  return found === null ? vetWrites(world, at, facts) : { refusal: found, parameters: [], copyIn: null };
 }
 
 function vetKinds(facts: StatementFacts, at: Resolver | null): Refusal | null {
@@ -87,19 +88,13 @@ function vetTransaction(facts: StatementFacts): Refusal | null {
   return twoPhase ? refusal('NotSupported', 'two-phase commit is not supported on a target with masks') : null;
 }
 
-const COPY_OPTIONS: ReadonlySet<string> = new Set(['format', 'header', 'force_quote']);
-
-/** Detectors read COPY data in the two plain forms: a delimiter, quote or escape of the client's choice would cut a value in two. */
-function vetCopyForm(facts: StatementFacts): Refusal | null {
+/** Detectors read COPY data in its two forms of text. */
+function vetCopyForm(world: MaskedCatalog | null, facts: StatementFacts): Refusal | null {
   if (facts.type !== 'CopyStmt' || facts.node.is_from === true) return null;
-  for (const option of list(facts.node.options)) {
-    const element = asNode(option, 'DefElem');
-    const name = text(element?.defname).toLowerCase();
-    const value = text(asNode(element?.arg, 'String')?.sval).toLowerCase();
-    if (!COPY_OPTIONS.has(name) || (name === 'format' && value !== 'text' && value !== 'csv')) {
-      return refusal('NotRewritable', `COPY TO with the option ${name === 'format' ? `${name} ${value}` : name}`);
-    }
-  }
+  const form = copyForm(facts);
+  if (typeof form === 'string') return refusal('NotRewritable', `COPY TO with the option ${form}`);
+  if (form.format === 'binary' && world?.mask.detectors.length !== 0)
+    return refusal('NotRewritable', 'COPY TO in the binary format, which detectors can not read');
   return null;
 }
 
@@ -116,8 +111,11 @@ function vetUseOfMasked(world: MaskedCatalog, at: Resolver, facts: StatementFact
   if (facts.kinds.includes('Explain')) return refusal('NotRewritable', `EXPLAIN of ${first.name}, which has masked columns`);
   if (facts.locking) return refusal('NotRewritable', `FOR UPDATE or FOR SHARE with ${first.name}, which has masked columns`);
   for (const fact of touched) {
-    if (fact.role === 'CopyTo' || fact.role === 'CopyFrom')
-      return refusal('NotRewritable', `COPY of ${fact.name}, which has masked columns: use COPY (SELECT …)`);
+    if (fact.role === 'CopyTo' || fact.role === 'CopyFrom') {
+      const kind = resolveRelation(at, fact)?.kind;
+      if (kind === 'Table' || kind === 'Partitioned') continue;
+      return refusal('NotRewritable', `COPY of ${fact.name}, which reads masked columns: use COPY (SELECT …)`);
+    }
     const isTruncate = facts.type === 'TruncateStmt' || facts.type === 'VacuumStmt';
     if (fact.role !== 'From' && fact.role !== 'Target' && !isTruncate)
       return refusal('NotRewritable', `${facts.type} of ${fact.name}, which has masked columns`);

@@ -6,6 +6,9 @@ import { asNode, constant, type Fields, fields, isFields, list, names, numeric, 
 import type { StatementFacts } from '#sidecar/wire/postgres/sql/facts.ts';
 import type { Refusal } from './analyse.ts';
 import type { Relation } from './catalog.ts';
+import { copyForm } from './copy-form.ts';
+import type { CopyIn } from './copy-in.ts';
+import { copiedColumns } from './copy-table.ts';
 import { looksLikeMask } from './placeholder.ts';
 import { type Resolver, resolveRelation } from './resolve.ts';
 import { callsWithRow, maskReturning, rowNames, type Writer } from './returning.ts';
@@ -16,9 +19,11 @@ export interface WriteFinding {
   readonly refusal: Refusal | null;
   /** `$n` that go to a masked column. */
   readonly parameters: readonly number[];
+  /** What COPY FROM STDIN gives to masked columns. */
+  readonly copyIn: CopyIn | null;
 }
 
-const NOTHING: WriteFinding = { refusal: null, parameters: [] };
+const NOTHING: WriteFinding = { refusal: null, parameters: [], copyIn: null };
 
 export interface WriteTarget {
   readonly writer: Writer;
@@ -35,6 +40,7 @@ export function maskedTargets(world: MaskedCatalog, at: Resolver, facts: Stateme
 }
 
 export function vetWrites(world: MaskedCatalog, at: Resolver, facts: StatementFacts): WriteFinding {
+  if (facts.type === 'CopyStmt' && facts.node.is_from === true) return vetCopyFrom(world, at, facts);
   if (facts.writers.length === 0) return NOTHING;
   for (const fact of facts.relations) {
     const relation = resolveRelation(at, fact);
@@ -48,7 +54,24 @@ export function vetWrites(world: MaskedCatalog, at: Resolver, facts: StatementFa
     const why = vetTarget(world, facts, target, parameters);
     if (why !== null) return refuse(why);
   }
-  return { refusal: null, parameters };
+  return { refusal: null, parameters, copyIn: null };
+}
+
+/** In a form that can be read, so that no mask is written back. */
+function vetCopyFrom(world: MaskedCatalog, at: Resolver, facts: StatementFacts): WriteFinding {
+  const fact = facts.relations.find(({ role }) => role === 'CopyFrom');
+  const relation = fact === undefined ? null : resolveRelation(at, fact);
+  if (relation === null || !world.touchesMasked(relation)) return NOTHING;
+  if (facts.node.whereClause !== undefined) return refuse(`COPY FROM … WHERE into ${relation.name}, which has masked columns`);
+  const columns = copiedColumns(facts, relation);
+  if (typeof columns === 'string') return refuse(columns);
+  const form = copyForm(facts);
+  if (typeof form === 'string') return refuse(`COPY FROM into ${relation.name}, which has masked columns, with the option ${form}`);
+  if (form.format === 'binary') return refuse(`COPY FROM into ${relation.name}, which has masked columns, in the binary format`);
+  const names = world.maskedColumns(relation);
+  const masked = [...columns.entries()].flatMap(([index, name]) => (names.has(name) ? [index] : []));
+  const { format, delimiter, header } = form;
+  return { refusal: null, parameters: [], copyIn: masked.length === 0 ? null : { csv: format === 'csv', delimiter, header, masked } };
 }
 
 function vetTarget(world: MaskedCatalog, facts: StatementFacts, { writer, relation }: WriteTarget, parameters: number[]): string | null {
@@ -199,5 +222,5 @@ function first<T>(items: readonly T[], find: (item: T, index: number) => string 
 }
 
 function refuse(message: string): WriteFinding {
-  return { refusal: refusal('NotRewritable', message), parameters: [] };
+  return { refusal: refusal('NotRewritable', message), parameters: [], copyIn: null };
 }

@@ -16,6 +16,7 @@ import { applyEffects, forgetEffects } from './effects.ts';
 import { inReceived } from './error-place.ts';
 import type { Expect } from './expect.ts';
 import { LastDecoded } from './last-decoded.ts';
+import { DENIED, denialFields } from './reply.ts';
 import type { Run } from './run.ts';
 import type { PgSession } from './session.ts';
 import { columnsFor } from './statements.ts';
@@ -272,7 +273,9 @@ export class Backend implements FrameSink {
       return;
     }
     const run = this.#run();
-    const masked = maskError(inReceived(fields, head), { touchesMasked: this.#mayShowMasked(run), detectors: session.detectors });
+    const denied = run?.denied ?? null;
+    const own = denied === null ? inReceived(fields, head) : denialFields(denied.verdict, DENIED);
+    const masked = denied !== null ? own : maskError(own, { touchesMasked: this.#mayShowMasked(run), detectors: session.detectors });
     session.toClient.add(encodeErrorResponse(masked));
     if (run !== null) {
       run.sqlstate = masked.sqlstate;

@@ -3,6 +3,7 @@ import { denialOf } from '../../decide/decide.ts';
 import type { Analysis } from '../../mask/postgres/analyse.ts';
 import type { Denial } from '../../permit.ts';
 import type { Frame } from '../../wire/postgres/frame.ts';
+import { encodeCopyFail } from '../../wire/postgres/messages/copy.ts';
 import { decodeEmpty } from '../../wire/postgres/messages/empty.ts';
 import { decodeQuery, encodeQuery } from '../../wire/postgres/messages/query.ts';
 import { encodeReadyForQuery } from '../../wire/postgres/messages/ready_for_query.ts';
@@ -166,12 +167,14 @@ function onCopy(session: PgSession, frame: Frame): void | Promise<void> {
   switch (frame.type) {
     case FRONTEND.CopyData:
       run.bytesIn += frame.end - frame.start - 5;
-      session.sendFollowing(copyOf(frame));
+      if (run.copyCheck?.push(frame.buffer.subarray(frame.start + 5, frame.end)) === false) return giveUpCopy(session, run);
+      sendCopy(session, copyOf(frame));
       return;
     case FRONTEND.CopyDone:
     case FRONTEND.CopyFail:
+      if (frame.type === FRONTEND.CopyDone && run.copyCheck?.end() === false) return giveUpCopy(session, run);
       session.copyRun = null;
-      session.sendFollowing(copyOf(frame));
+      sendCopy(session, copyOf(frame));
       session.toServer.flush();
       return takeAfterCopy(session)?.();
     case FRONTEND.Flush:
@@ -181,6 +184,23 @@ function onCopy(session: PgSession, frame: Frame): void | Promise<void> {
     default:
       session.fatal('08P01', 'another message during COPY FROM STDIN', 'error');
   }
+}
+
+/** The server undoes what it has taken; what the client still sends for it is not passed on. */
+function giveUpCopy(session: PgSession, run: Run): void | Promise<void> {
+  const denial = denialOf('write-back', 'NotRewritable', "the data would write a mask's placeholder to a masked column");
+  recordRefusal(session, 'CopyData', denial);
+  run.denied = denial;
+  session.copyRun = null;
+  sendCopy(session, encodeCopyFail('denied'));
+  session.toServer.flush();
+  return takeAfterCopy(session)?.();
+}
+
+/** Within a simple Query the data opens no segment. */
+function sendCopy(session: PgSession, bytes: Buffer): void {
+  if (session.queue.head?.type === 'query') session.toServer.add(bytes);
+  else session.sendFollowing(bytes);
 }
 
 function takeAfterCopy(session: PgSession): (() => Promise<void>) | null {

@@ -1,7 +1,8 @@
 import type { SnapshotRecording } from '#crds/policy/snapshot.ts';
 import type { Analysis } from '../../mask/postgres/analyse.ts';
+import { CopyInCheck } from '../../mask/postgres/copy-in.ts';
 import type { RowFilter } from '../../mask/postgres/rows.ts';
-import type { Recorded } from '../../permit.ts';
+import type { Denial, Recorded } from '../../permit.ts';
 import type { SessionRecorder } from '../../pipeline.ts';
 import { decodeDataRow } from '../../wire/postgres/messages/data_row.ts';
 import type { Column } from '../../wire/postgres/messages/row_description.ts';
@@ -39,6 +40,10 @@ export class Run {
   /** Row filter of the result set that is under way. */
   filter: RowFilter | null = null;
   copy: 'none' | 'in' | 'out' = 'none';
+  /** Looks at what COPY FROM STDIN writes; null where nothing is to be looked for. */
+  readonly copyCheck: CopyInCheck | null;
+  /** We made the server give it up: this is told in place of the server's error. */
+  denied: Denial | null = null;
   ended = false;
   /** How it ended, where that is held back; `waits` until it has. */
   #heldBack: 'no' | 'waits' | 'ok' | 'error' | 'aborted' = 'no';
@@ -56,6 +61,7 @@ export class Run {
   constructor(recorded: Recorded, analysis: Analysis, host: RunHost, nowMs: number) {
     this.recorded = recorded;
     this.analysis = analysis;
+    this.copyCheck = analysis.copyIn === null ? null : new CopyInCheck(analysis.copyIn);
     this.#recorder = host.recorder;
     this.#recording = host.recording;
     this.#afterwards = host.afterwards;
