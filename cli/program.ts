@@ -136,6 +136,7 @@ function build(io: Io, done: (code: number) => void): Command {
     .option('--host <host>', "HTTP host; default: the target's")
     .option('--path <path>', 'HTTP path')
     .option('--at <time>', 'as if it were then (RFC 3339)')
+    .addOption(new Option('--assurance <level>', 'as if the session had it').choices(['A', 'B', 'C', 'None']))
     .action(async (options) => done(await simulate(options, io)));
 
   command('validate <dir>', 'Check a folder of manifests: file:line: field: message', ['validate examples/quickstart']).action(

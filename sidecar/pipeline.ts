@@ -10,6 +10,7 @@
  */
 import type { LookupFunction } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { SessionAssurance } from '#crds/policy/assurance.ts';
 import type { ResourcePolicy } from '#crds/policy/engine.ts';
 import type { LimitName } from '#crds/policy/limits.ts';
 import type { Principal } from '#crds/policy/principal.ts';
@@ -152,6 +153,13 @@ export interface DriverContext {
   /** A limit was exceeded: it is counted. */
   readonly onLimit?: (limit: LimitName, resource: ResourceKey) => void;
   readonly now: () => number;
+  /** Told of how well masked columns are kept in each open session. */
+  readonly assurances?: AssuranceSink;
+}
+
+export interface AssuranceSink {
+  set(session: string, resource: ResourceKey, found: SessionAssurance): void;
+  remove(session: string): void;
 }
 
 export interface VerdictLine {

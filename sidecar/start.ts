@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { EgressPolicy } from '#crds/control/names.ts';
+import type { SessionAssurance } from '#crds/policy/assurance.ts';
 import { resourceLimits } from '#crds/policy/limits.ts';
 import { CAPABILITIES } from '#crds/policy/snapshot.ts';
 import { means } from '#crds/policy/subject.ts';
@@ -20,6 +21,7 @@ import { openSidecarRecordings, type UploadSettings } from './start/recordings.t
 import { openTelemetry } from './start/telemetry.ts';
 import { openTls } from './start/tls.ts';
 import { TransparentEntrance } from './start/transparent.ts';
+import { createAssurances } from './telemetry/assurances.ts';
 import { Metrics } from './telemetry/metrics.ts';
 import { createCredentialStore, type Secrets } from './upstream/credentials/store.ts';
 import type { NameService } from './upstream/names.ts';
@@ -68,6 +70,8 @@ export interface Sidecar {
   readonly caFile: string | null;
   /** Resources that agents can't reach before the pod is restarted: `namespace/name`. */
   readonly restartRequiredFor: readonly string[];
+  /** The lowest assurance of the sessions of each resource (`namespace/name`). */
+  lowestAssurances(): ReadonlyMap<string, SessionAssurance>;
   /** Connections to addresses of no resource, counted since the last call. */
   takeEgress(): readonly UnmonitoredEgress[];
   /**
@@ -123,6 +127,7 @@ async function assemble(options: SidecarOptions, opened: Close[], closeAll: () =
   const ttl = options.ttlMs === undefined ? {} : { ttlMs: options.ttlMs };
   const policy = opening(createPolicyStore({ workload, capabilities: CAPABILITIES, now, ...ttl }));
   const metrics = new Metrics();
+  const assurances = createAssurances();
   const { upload, ...proof } = options.recording ?? {};
   const recording = { dir: state, clock: now, log, snapshot: () => policy.version, ...proof };
   const recordings = opening(await openSidecarRecordings(recording, upload, metrics));
@@ -149,6 +154,7 @@ async function assemble(options: SidecarOptions, opened: Close[], closeAll: () =
       now,
       onVerdict,
       onLimit: (limit, resource) => telemetry.limit(limit, resource),
+      assurances,
       ...(names && { names: (namespace: string) => names.for(namespace) }),
     },
     startTls,
@@ -169,7 +175,7 @@ async function assemble(options: SidecarOptions, opened: Close[], closeAll: () =
     through ?? new Listeners({ fixed: listen, others: options.others ?? 'FreePort', workload, log, serve, doorOf });
   const ready = () => policy.snapshot !== null && !policy.stale && draining === null && listeners.ready;
   const telemetry = opening(
-    await openTelemetry({ port: options.metricsPort, host: options.metricsHost, ready, approvals, listeners, policy }, metrics),
+    await openTelemetry({ port: options.metricsPort, host: options.metricsHost, ready, approvals, listeners, policy, assurances }, metrics),
   );
   const status = () => ({
     version: policy.version,
@@ -220,6 +226,7 @@ async function assemble(options: SidecarOptions, opened: Close[], closeAll: () =
     get restartRequiredFor() {
       return listeners.missing;
     },
+    lowestAssurances: () => assurances.lowest(),
     takeEgress: () => through?.takeEgress() ?? [],
     publish: (snapshot, secrets) => publisher.publish(snapshot, secrets),
     publishSnapshot: (snapshot) => publisher.publishSnapshot(snapshot),

@@ -1,4 +1,5 @@
 import type { Action } from '#crds/policy/action.ts';
+import type { Assurance } from '#crds/policy/assurance.ts';
 import type { ResourcePolicy, TraceEntry } from '#crds/policy/engine.ts';
 import { loadSnapshot } from '#crds/policy/load.ts';
 import type { MaskPolicy } from '#crds/policy/mask.ts';
@@ -31,6 +32,7 @@ export interface SimulateOptions extends Common {
   readonly host?: string;
   readonly path?: string;
   readonly at?: string;
+  readonly assurance?: Assurance;
 }
 
 export interface Simulation {
@@ -46,6 +48,8 @@ export interface Simulation {
   readonly notes: readonly string[];
 }
 
+const TAKEN_TO_BE_MET =
+  'minimumAssurance is taken to be met: chaperone doctor tells the level of the target, and --assurance judges by another';
 const CODES = { Allow: EXIT.ok, Deny: EXIT.denied, Hold: EXIT.held } as const;
 
 /** Judges one action as the sidecar would, and tells why. 0 allowed, 3 denied, 4 held. */
@@ -54,10 +58,23 @@ export async function simulate(options: SimulateOptions, io: Io): Promise<number
   const principals = principalsOf(options);
   const { action, refusal, notes } = await actionOf(options, policy, principals);
   const trace: TraceEntry[] = [];
-  const verdict = policy.judge({ principals, action, nowMs: timeOf(options, io) }, (entry) => trace.push(entry));
+  const { assurance: level = 'A' } = options;
+  const assurance = { level, loweredBy: level === 'A' ? [] : [`--assurance ${level}`] };
+  const verdict = policy.judge({ principals, action, nowMs: timeOf(options, io), assurance }, (entry) => trace.push(entry));
+  const asks = policy.resource.policies.some(({ minimumAssurance }) => minimumAssurance !== undefined);
+
   const { namespace, name } = policy.resource;
   const masks = masksOf(policy, principals);
-  const simulation: Simulation = { resource: `${namespace}/${name}`, principals, action, verdict, refusal, trace, masks, notes };
+  const simulation: Simulation = {
+    resource: `${namespace}/${name}`,
+    principals,
+    action,
+    verdict,
+    refusal,
+    trace,
+    masks,
+    notes: asks && options.assurance === undefined ? [...notes, TAKEN_TO_BE_MET] : notes,
+  };
   io.stdout.write(options.output === 'json' ? `${JSON.stringify(simulation)}\n` : simulationText(simulation, io.color.stdout));
   return refusal === null ? CODES[verdict.decision] : EXIT.denied;
 }

@@ -1,3 +1,4 @@
+import { ASSURANCES, type Assurance, lowestOf } from '#crds/policy/assurance.ts';
 import type { StartEvent } from '#crds/record/event.ts';
 import { readEvents, type StoredEvent, takeApart } from '#crds/record/segment.ts';
 import { nodePlatform } from '#sidecar/record/platform.ts';
@@ -35,6 +36,8 @@ export interface SessionSummary {
   readonly ended: string | null;
   readonly actions: { readonly allowed: number; readonly denied: number; readonly held: number };
   readonly maskedValues: number;
+  /** The lowest that was found; what the rules promise where no statement came. */
+  readonly assurance: Assurance;
   readonly segments: number;
 }
 
@@ -52,11 +55,13 @@ async function summarise(session: StoredSession): Promise<SessionSummary | null>
   let last = '';
   let ended: string | null = null;
   let maskedValues = 0;
+  const found: Assurance[] = [];
   const actions = { allowed: 0, denied: 0, held: 0 };
   for await (const event of eventsOf(session)) {
     last = event.time;
     if (event.type === 'start') start = event;
     if (event.type === 'end') ended = event.reason;
+    if (event.type === 'note' && event.code === 'Assurance') found.push(...ASSURANCES.filter((level) => level === event.data?.['level']));
     if (event.type === 'result') maskedValues += event.maskedValues ?? 0;
     if (event.type === 'action') {
       if (event.decision === 'Allow') actions.allowed += 1;
@@ -77,6 +82,7 @@ async function summarise(session: StoredSession): Promise<SessionSummary | null>
     ended,
     actions,
     maskedValues,
+    assurance: lowestOf(found) ?? start.assurance,
     segments: new Set(session.segments.map((segment) => segment.segment)).size,
   };
 }

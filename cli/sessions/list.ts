@@ -30,7 +30,7 @@ export async function listSessions(options: ListOptions): Promise<number> {
 
 function asTable(sessions: readonly SessionSummary[]): string {
   if (sessions.length === 0) return 'No sessions.\n';
-  const head = ['SESSION', 'RESOURCE', 'WHO', 'STARTED', 'LASTED', 'ALLOWED', 'DENIED', 'HELD', 'MASKED', 'END'];
+  const head = ['SESSION', 'RESOURCE', 'WHO', 'STARTED', 'LASTED', 'ALLOWED', 'DENIED', 'HELD', 'MASKED', 'ASSURANCE', 'END'];
   return table(
     head,
     sessions.map((one) => [
@@ -43,6 +43,7 @@ function asTable(sessions: readonly SessionSummary[]): string {
       String(one.actions.denied),
       String(one.actions.held),
       String(one.maskedValues),
+      one.assurance,
       one.ended ?? '(open)',
     ]),
   );

@@ -23,7 +23,7 @@ function lines(event: RecordEvent, paint: Paint): readonly string[] {
       const to = `${event.resource.namespace}/${event.resource.name}${event.database === undefined ? '' : ` (database ${event.database})`}`;
       return [
         paint('bold', printable(`session of ${who || 'nobody'} to ${to}`)),
-        printable(`policy ${event.snapshot}, assurance ${event.assurance}`),
+        printable(`policy ${event.snapshot}, which promises assurance ${event.assurance}`),
       ];
     }
     case 'action':

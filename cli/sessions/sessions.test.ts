@@ -66,8 +66,8 @@ describe('sessions ls', () => {
     const { code, stdout } = await run(listSessions, { dir });
     assert.equal(code, 0);
     const [head, one, two, ...rest] = stdout.split('\n');
-    assert.match(head ?? '', /^SESSION +RESOURCE +WHO +STARTED +LASTED +ALLOWED +DENIED +HELD +MASKED +END$/);
-    assert.match(one ?? '', new RegExp(`^${first} +shop/orders-db +ci/runner +2026-01-02T03:04:05.000Z +1m1s +1 +1 +1 +2 +client$`));
+    assert.match(head ?? '', /^SESSION +RESOURCE +WHO +STARTED +LASTED +ALLOWED +DENIED +HELD +MASKED +ASSURANCE +END$/);
+    assert.match(one ?? '', new RegExp(`^${first} +shop/orders-db +ci/runner +2026-01-02T03:04:05.000Z +1m1s +1 +1 +1 +2 +B +client$`));
     assert.match(two ?? '', /billing\/orders-db .* server$/);
     assert.deepEqual(rest, ['']);
   });

@@ -9,14 +9,15 @@ export async function showSession(options: ShowOptions): Promise<number> {
   if (found.type !== 'one') return refuse(options, found);
   const { session } = found;
   const events = await Array.fromAsync(eventsOf(session));
+  const summary = await summaryOf(session);
   if (options.output === 'json') {
-    options.stdout.write(`${JSON.stringify({ summary: await summaryOf(session), events }, null, 2)}\n`);
+    options.stdout.write(`${JSON.stringify({ summary, events }, null, 2)}\n`);
     return 0;
   }
   const paint = painter(options.color);
   const started = Date.parse(events[0]?.time ?? '');
   options.stdout.write(
-    `${paint('bold', `session ${session.place.session}`)}, ${events.length} events in ${session.segments.length} files\n`,
+    `${paint('bold', `session ${session.place.session}`)}, ${events.length} events in ${session.segments.length} files${summary === null ? '' : `, assurance ${summary.assurance}`}\n`,
   );
   for (const event of events) options.stdout.write(renderEvent(event, started, paint));
   return 0;

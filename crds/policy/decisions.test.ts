@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { parse } from 'yaml';
 import { actionOf, type Does, type Given, principalsOf, resourceOf, snapshotOf, type Who } from '../testdata/decisions/case.ts';
+import type { SessionAssurance } from './assurance.ts';
 import type { ResourcePolicy } from './engine.ts';
 import { loadSnapshot } from './load.ts';
 import type { SnapshotLimits, SnapshotStrategy } from './snapshot.ts';
@@ -15,6 +16,7 @@ interface Case {
   readonly given?: Given;
   readonly as?: Who;
   readonly at?: string;
+  readonly assurance?: SessionAssurance;
   readonly problems?: number;
   readonly does?: Does;
   readonly expect?: {
@@ -61,10 +63,10 @@ function run(each: Case): void {
   if (each.does !== undefined && each.expect !== undefined) {
     const nowMs = Date.parse(each.at ?? '2026-11-21T10:00:00Z');
     const action = actionOf(each.does);
-    const verdict = policy.judge({ principals, action, nowMs });
+    const verdict = policy.judge({ principals, action, nowMs, assurance: each.assurance });
     const { gates = [], audit = [], ...rest } = each.expect;
     assert.deepEqual(readable(verdict), { ...rest, gates, audit });
-    const traced = policy.judge({ principals, action, nowMs }, () => {});
+    const traced = policy.judge({ principals, action, nowMs, assurance: each.assurance }, () => {});
     assert.deepEqual(traced, verdict, 'a trace changes nothing');
     checks += 1;
   }

@@ -1,4 +1,5 @@
 import type { Action } from './action.ts';
+import type { SessionAssurance } from './assurance.ts';
 import type { MaskPolicy } from './mask.ts';
 import type { Principal } from './principal.ts';
 import type { SnapshotLimits, SnapshotResource } from './snapshot.ts';
@@ -10,6 +11,8 @@ export interface JudgeInput {
   readonly action: Action;
   /** Unix time in milliseconds. */
   readonly nowMs: number;
+  /** How well masked columns are kept in this session; undefined where that is not known. Not asked of an opened session: it carries no command. */
+  readonly assurance?: SessionAssurance | undefined;
 }
 
 /** One look at one rule, for `simulate`: which part of it did not match, or that it did. */

@@ -1,4 +1,5 @@
 import type { SqlStatement } from './action.ts';
+import { isBelow, type MinimumAssurance, tooLow } from './assurance.ts';
 import type { ConditionInput } from './cel.ts';
 import type { JudgeInput, ResourcePolicy, TraceEntry } from './engine.ts';
 import { effectText, isUncovered, policyNames, whatIsNotCovered } from './explain.ts';
@@ -17,6 +18,9 @@ interface View {
   readonly audited: readonly CompiledPolicy[];
   readonly limits: SnapshotLimits;
   readonly readOnly: boolean;
+  /** The highest that an enforced policy asks for, and all that audited ones ask for. */
+  readonly minimum: MinimumAssurance | null;
+  readonly auditedMinimums: readonly MinimumAssurance[];
   /**
    * Verdicts by the list of statements, where they depend on nothing else: no policy has a window and no rule a condition. Statements that
    * differ in literals alone share one list. Null where a verdict may depend on more.
@@ -44,11 +48,14 @@ export function compileResource(resource: SnapshotResource, problem: (message: s
     const meant = policies.filter((policy) => meansAny(policy.subjects, principals));
     const enforced = meant.filter(({ mode }) => mode === 'Enforce');
     const still = meant.every(({ source, rules }) => source.windows.length === 0 && rules.every(({ ask }) => ask === null));
+    const audited = meant.filter(({ mode }) => mode === 'Audit');
     const view: View = {
       enforced,
-      audited: meant.filter(({ mode }) => mode === 'Audit'),
+      audited,
       limits: strictestLimits(enforced),
       readOnly: enforced.some(({ source }) => source.readOnly === true && source.windows.length === 0),
+      minimum: minimumsOf(enforced).reduce<MinimumAssurance | null>(higher, null),
+      auditedMinimums: minimumsOf(audited),
       verdicts: still ? new WeakMap() : null,
     };
     views.set(principals, view);
@@ -60,12 +67,12 @@ export function compileResource(resource: SnapshotResource, problem: (message: s
       if (!Number.isFinite(input.nowMs)) throw new TypeError('no time');
       const view = viewOf(input.principals);
       const { action } = input;
-      if (trace !== undefined || view.verdicts === null || action.type !== 'sql') return judgeBy(view, input, trace);
+      if (trace !== undefined || view.verdicts === null || action.type !== 'sql') return assured(view, input, judgeBy(view, input, trace));
       const known = view.verdicts.get(action.statements);
-      if (known !== undefined) return known;
+      if (known !== undefined) return assured(view, input, known);
       const verdict = judgeBy(view, input);
       view.verdicts.set(action.statements, verdict);
-      return verdict;
+      return assured(view, input, verdict);
     } catch {
       return denial('InternalError', 'denied: the action can not be judged', NOTHING, NOTHING);
     }
@@ -100,6 +107,32 @@ export function compileResource(resource: SnapshotResource, problem: (message: s
     namesMatter: policies.some((policy) => policy.rules.some((rule) => rule.namesMatter)),
     asksApproval: policies.some((policy) => policy.rules.some((rule) => rule.action === 'RequireApproval')),
   };
+}
+
+/** What a rule denies stays the rule's; the rest is denied where the session's assurance is below what a policy asks for. */
+function assured(view: View, { action, assurance }: JudgeInput, verdict: Verdict): Verdict {
+  const { minimum, auditedMinimums } = view;
+  if ((minimum === null && auditedMinimums.length === 0) || action.type === 'connect') return verdict;
+  const level = assurance?.level ?? 'None';
+  const audit = auditedMinimums
+    .filter((one) => isBelow(level, one.level))
+    .map(({ author }): AuditVerdict => ({ decision: 'Deny', code: 'AssuranceTooLow', authors: [author] }));
+  const all = audit.length === 0 ? verdict.audit : [...verdict.audit, ...audit];
+  if (minimum !== null && verdict.decision !== 'Deny' && isBelow(level, minimum.level))
+    return denial('AssuranceTooLow', tooLow(assurance, minimum), [minimum.author], all);
+  return audit.length === 0 ? verdict : { ...verdict, audit: all };
+}
+
+function minimumsOf(policies: readonly CompiledPolicy[]): readonly MinimumAssurance[] {
+  return policies.flatMap(({ source: { namespace, name, generation, minimumAssurance: level } }) =>
+    level === undefined
+      ? []
+      : [{ level, author: { kind: 'AccessPolicy', namespace, name, generation, rule: 'minimumAssurance' } as const }],
+  );
+}
+
+function higher(known: MinimumAssurance | null, other: MinimumAssurance): MinimumAssurance {
+  return known === null || isBelow(known.level, other.level) ? other : known;
 }
 
 /** A resource that denies everything, and shows nothing: what stands in for one that this sidecar can't enforce. */

@@ -86,6 +86,7 @@ export const snapshotPolicy = Type.Object(
     limits: optional(limits),
     rules: Type.Array(rule),
     readOnly: optional(Type.Boolean()),
+    minimumAssurance: optional(oneOf(['A', 'B', 'C'])),
   },
   closed,
 );

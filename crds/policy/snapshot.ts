@@ -21,6 +21,7 @@ export const CAPABILITIES = [
   'effects/1',
   'row-guard/1',
   'resource-limits/1',
+  'assurance/1',
 ] as const;
 export type Capability = (typeof CAPABILITIES)[number];
 
@@ -116,6 +117,8 @@ export interface SnapshotPolicy {
   readonly rules: readonly SnapshotRule[];
   /** The rule set `readOnly` is used: the server is told, too, that the session only reads. */
   readonly readOnly?: boolean;
+  /** The least assurance of masking that a session must have. */
+  readonly minimumAssurance?: 'A' | 'B' | 'C';
 }
 
 /** One way to be meant by a policy; all of its members must match the same principal. */

@@ -29,6 +29,7 @@ export const REASON_CODES = [
   'NotResolved',
   'NotRewritable',
   'LimitExceeded',
+  'AssuranceTooLow',
   'ApprovalDenied',
   'ApprovalTimedOut',
   'ApprovalWithdrawn',

@@ -1,3 +1,4 @@
+import type { Assurance } from '../policy/assurance.ts';
 import type { JsonValue } from '../policy/json.ts';
 import type { Principal } from '../policy/principal.ts';
 import type { AuditVerdict, Author, Decision, ReasonCode } from '../policy/verdict.ts';
@@ -21,7 +22,7 @@ export interface EventBase {
   readonly parent?: number;
 }
 
-export type Assurance = 'A' | 'B' | 'C' | 'None';
+export type { Assurance };
 
 export interface StartEvent extends EventBase {
   readonly type: 'start';
@@ -32,6 +33,7 @@ export interface StartEvent extends EventBase {
   readonly requestedUser?: string;
   readonly database?: string;
   readonly snapshot: string;
+  /** What the rules promise, whatever the target's role may do. A note `Assurance` tells what was found, before the first statement and where it changes. */
   readonly assurance: Assurance;
   /** What the client said of itself (application_name, user agent); at most 256 characters. */
   readonly client?: string;

@@ -133,8 +133,11 @@ export const accessPolicySpec = object(
         maxItems: 16,
       }),
     ),
-    minimumAssurance: notYet(
-      choice(['A', 'B', 'C'], 'The least assurance of masking that a session must have. Not yet enforced, and so refused.'),
+    minimumAssurance: optional(
+      choice(
+        ['A', 'B', 'C'],
+        "The least assurance of masking that a session must have; below it every command is denied. `A`: the target's role can not read the masked columns at all. `B`: statements are rewritten, so that they only meet the mask. `C`: what comes back is looked through. A session has the lowest level of its masked columns, and none where nothing is masked for it. Of all policies that match a session the strictest counts, outside of their time windows too. `chaperone doctor` shows the level of a target, and what lifts it.",
+      ),
     ),
   },
   'Who may do what on a target. The default is deny: without a rule that allows it, a command does not reach the target.',

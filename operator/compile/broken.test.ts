@@ -56,7 +56,8 @@ test('a broken policy denies its targets; where they cannot be read, the whole n
 test('a broken policy that only allows, only audits, or is about others is left out', () => {
   const rules = [{ name: 'x', action: 'Allow' }];
   assert.deepEqual(denied(broken('AccessPolicy', { rules })), []);
-  assert.deepEqual(denied(broken('AccessPolicy', { rules, limits: { maxRows: 1 } })), ['api', 'other']);
+  for (const more of [{ limits: { maxRows: 1 } }, { ruleSets: ['readOnly'] }, { minimumAssurance: 'A' }])
+    assert.deepEqual(denied(broken('AccessPolicy', { rules, ...more })), ['api', 'other']);
   assert.deepEqual(denied(broken('AccessPolicy', { rules: [...rules, { action: 'Alow' }] })), ['api', 'other']);
   assert.deepEqual(denied(broken('AccessPolicy', { mode: 'Audit', rules: [] })), []);
   const about = (subjects: unknown) => denied(broken('AccessPolicy', { subjects, rules: [] }));

@@ -25,6 +25,9 @@ export function mayTarget({ namespace, spec }: BrokenObject, resource: { readonl
   });
 }
 
+/** What takes away from what others allow, beside rules. */
+const RESTRICTING = ['limits', 'ruleSets', 'minimumAssurance'];
+
 /** A policy that is known to allow only, or to be an audit, or about other service accounts, can be left out as a valid one would be. */
 export function mayRestrict({ spec }: BrokenObject, workload: Workload): boolean {
   if (member(spec, 'mode') === 'Audit') return false;
@@ -32,7 +35,7 @@ export function mayRestrict({ spec }: BrokenObject, workload: Workload): boolean
   if (Array.isArray(subjects) && subjects.length > 0 && subjects.every((subject) => isOfAnother(subject, workload))) return false;
   const rules = member(spec, 'rules');
   const allowsOnly = Array.isArray(rules) && rules.length > 0 && rules.every((rule) => member(rule, 'action') === 'Allow');
-  return !allowsOnly || member(spec, 'limits') !== undefined;
+  return !allowsOnly || RESTRICTING.some((name) => member(spec, name) !== undefined);
 }
 
 /** As much of the target as can be read, so that its address still belongs to it and is denied, not taken for one that nobody protects. */

@@ -230,6 +230,7 @@ const CAPABILITY_CASES: readonly (readonly [string, string, readonly string[]])[
     ['mask-source/1', 'mask-token/1', 'postgresql/1'],
   ],
   ['limits', policy({}).replace('mode:', 'limits: {maxRows: 1}, mode:'), ['limits/1', 'postgresql/1']],
+  ['a minimumAssurance', policy({}).replace('mode:', 'minimumAssurance: B, mode:'), ['assurance/1', 'postgresql/1']],
   [
     'a window',
     policy({}).replace('mode:', 'timeWindows: [{days: [Mon], start: "01:00", end: "02:00"}], mode:'),
@@ -273,6 +274,14 @@ test('a policy that can not be compiled and only allows, or only audits, is left
   }
 });
 
+test('a policy that can not be compiled and only allows, but takes something away beside its rules, makes its target deny', () => {
+  for (const more of ['limits: {maxRows: 1}', 'ruleSets: [readOnly]', 'minimumAssurance: A']) {
+    const text = RESOURCE + policy({ rules: ALLOW }).replace('mode:', `${more}, mode:`) + policy({ name: 'q', rules: ALLOW });
+    const compiled = compileText(text, (object) => (object.metadata.name === 'p' ? spoilPolicy(object) : object));
+    assert.ok(compiled.resource.requiredCapabilities.includes('unresolved/AccessPolicy/p'), more);
+  }
+});
+
 test('a policy that can not be compiled and is about another workload hurts only that one', () => {
   const text = RESOURCE + policy({ rules: DENY, subjects: '{serviceAccount: {namespace: shop, name: other}}' }) + policy({ name: 'q' });
   const compiled = compileText(text, (object) => (object.metadata.name === 'p' ? spoilPolicy(object) : object));
@@ -303,6 +312,13 @@ test('a limit on rows makes an HTTP target deny: a service returns none to count
   );
   assert.deepEqual(compiled.resource.requiredCapabilities, ['http/1', 'unresolved/AccessPolicy/p']);
   assert.match(conditions(compiled, 'AccessPolicy')[0] ?? '', /maxRows limits nothing of a target that speaks HTTP/);
+});
+
+test('minimumAssurance makes an HTTP target deny: nobody could know its level', () => {
+  const http = RESOURCE.replace('protocol: PostgreSQL', 'protocol: HTTP').replace(/\n {2}postgresql: .*/, '');
+  const compiled = compileText(http + policy({}).replace('mode:', 'minimumAssurance: C, mode:'));
+  assert.deepEqual(compiled.resource.requiredCapabilities, ['http/1', 'unresolved/AccessPolicy/p']);
+  assert.match(conditions(compiled, 'AccessPolicy')[0] ?? '', /minimumAssurance can not be had of a target that speaks HTTP/);
 });
 
 test('an object that is there twice makes its targets deny, whichever comes first', () => {

@@ -122,7 +122,9 @@ function contributionsTo(
 
 /** A policy that is left out may only ever have allowed. */
 function restricts({ spec }: AccessPolicy): boolean {
-  return spec.mode === 'Enforce' && (spec.limits !== undefined || spec.rules.some(({ action }) => action !== 'Allow'));
+  const { mode, limits, ruleSets, minimumAssurance, rules } = spec;
+  if (mode !== 'Enforce') return false;
+  return limits !== undefined || ruleSets !== undefined || minimumAssurance !== undefined || rules.some(({ action }) => action !== 'Allow');
 }
 
 function byName(a: { readonly namespace: string; readonly name: string }, b: typeof a): number {

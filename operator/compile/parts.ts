@@ -53,6 +53,7 @@ export function compilePolicy(
     ...(spec.limits === undefined ? {} : { limits: { ...spec.limits } }),
     rules: [...(spec.ruleSets ?? []).map((set) => ruleOfSet(set, spec.trustedFunctions ?? [])), ...spec.rules.map(compileRule)],
     ...(spec.ruleSets?.includes('readOnly') === true ? { readOnly: true } : {}),
+    ...(spec.minimumAssurance === undefined ? {} : { minimumAssurance: spec.minimumAssurance }),
   };
   // A service returns bytes, not rows: a limit on rows would count nothing, and be believed.
   const idle =
@@ -62,6 +63,7 @@ export function compilePolicy(
           ...(spec.rules.some((rule) => rule.maxAffectedRows !== undefined)
             ? ['maxAffectedRows limits nothing of a target that speaks HTTP']
             : []),
+          ...(spec.minimumAssurance === undefined ? [] : ['minimumAssurance can not be had of a target that speaks HTTP']),
           ...(spec.ruleSets === undefined ? [] : ['ruleSets deny nothing of a target that speaks HTTP']),
         ]
       : [];

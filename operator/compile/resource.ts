@@ -118,6 +118,7 @@ function capabilities(
     ['limits/1', policies.some(({ limits }) => limits !== undefined)],
     ['effects/1', rules.some(({ sql }) => sql?.effects !== undefined) || policies.some(({ readOnly }) => readOnly === true)],
     ['row-guard/1', rules.some(({ maxAffectedRows, guardsEveryRow }) => maxAffectedRows !== undefined || guardsEveryRow === true)],
+    ['assurance/1', policies.some(({ minimumAssurance }) => minimumAssurance !== undefined)],
     ['window/1', policies.some(({ windows }) => windows.length > 0)],
   ];
   return asks.flatMap(([capability, asked]) => (asked ? [capability] : []));

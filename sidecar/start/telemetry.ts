@@ -4,11 +4,13 @@ import type { ApprovalView } from '../approvals/view.ts';
 import type { EgressVerdict } from '../confine/egress.ts';
 import type { PolicyStore, ResourceKey, VerdictLine } from '../pipeline.ts';
 import type { PublishResult } from '../policy/store.ts';
+import type { Assurances } from '../telemetry/assurances.ts';
 import { serveHealth } from '../telemetry/health.ts';
 import type { Metrics, Series } from '../telemetry/metrics.ts';
 import {
   APPROVALS,
   APPROVALS_PENDING,
+  ASSURANCE,
   CONNECTIONS,
   EGRESS,
   LIMITS,
@@ -41,16 +43,18 @@ export interface TelemetryOptions {
   readonly approvals: { readonly pending: number };
   readonly listeners: Entrances;
   readonly policy: PolicyStore;
+  readonly assurances: Assurances;
 }
 
 /** Rejects with StartError where the port can't be had. */
 export async function openTelemetry(options: TelemetryOptions, metrics: Metrics): Promise<Telemetry> {
-  const { approvals, listeners, policy, port, host } = options;
+  const { approvals, listeners, policy, assurances, port, host } = options;
   metrics.gauge(APPROVALS_PENDING, () => [{ labels: {}, value: approvals.pending }]);
   metrics.gauge(CONNECTIONS, () => listeners.connections.map(({ key, count }) => ({ labels: { resource: key }, value: count })));
   metrics.gauge(UNAUTHENTICATED, () =>
     listeners.connections.map(({ key, unauthenticated }) => ({ labels: { resource: key }, value: unauthenticated })),
   );
+  metrics.gauge(ASSURANCE, () => assurances.open.map(({ resource, level, count }) => ({ labels: { resource, level }, value: count })));
   metrics.gauge(SNAPSHOT, () => [{ labels: { version: policy.version }, value: 1 }]);
   metrics.gauge(RESIDENT, () => [{ labels: {}, value: process.memoryUsage.rss() }]);
   const health = port === undefined ? null : await serveHealth({ port, host, metrics, ready: options.ready }).catch(noPort(port));

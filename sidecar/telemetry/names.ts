@@ -19,6 +19,11 @@ export const LIMITS: Metric = {
   help: 'Times that a limit was exceeded, by limit and resource.',
   type: 'counter',
 };
+export const ASSURANCE: Metric = {
+  name: 'chaperone_session_assurance',
+  help: 'Open sessions by resource and assurance of masking (A, B, C, None); a session counts from its first statement.',
+  type: 'gauge',
+};
 export const EGRESS: Metric = {
   name: 'chaperone_unmonitored_egress_total',
   help: 'Redirected connections to addresses of no ProtectedResource, by what became of them.',

@@ -1,5 +1,6 @@
 /** Reads a Catalog through a session of its own. */
 import { createHash } from 'node:crypto';
+import { ACCESS_FINGERPRINT, ACCESS_QUERIES, buildAccess } from './access.ts';
 import type {
   Catalog,
   CatalogFunction,
@@ -32,10 +33,14 @@ type Row = readonly (string | null)[];
 type Rows = readonly Row[];
 
 const ATTEMPTS = 4;
+/** Queries before those about access. */
+const BEFORE_ACCESS = 11;
 
 /** The fingerprint of what is committed now. */
 export async function readFingerprint(query: Query): Promise<string> {
-  return (await query(FINGERPRINT))[0]?.[0] ?? '';
+  return (
+    (await query(`${FINGERPRINT} || '/' || ${ACCESS_FINGERPRINT.map((part) => `coalesce(${part}, '')`).join(" || '/' || ")}`))[0]?.[0] ?? ''
+  );
 }
 
 /**
@@ -70,6 +75,7 @@ async function readOnce(query: Query): Promise<Catalog | null> {
       SEQUENCE_OWNERS,
       ENCODING,
       RELATION_CODE,
+      ...ACCESS_QUERIES,
     ]) {
       parts.push(await query(sql));
     }
@@ -155,6 +161,7 @@ function buildCatalog(parts: readonly Rows[]): Catalog {
     types: bySchema(types),
     typesByOid: new Map(types.map((item) => [item.oid, item])),
     castTypes: castRows.map((row) => ({ source: int(row[0]), target: int(row[1]) })),
+    access: buildAccess(parts.slice(BEFORE_ACCESS), (oid) => functionsByOid.get(oid)),
   };
 }
 

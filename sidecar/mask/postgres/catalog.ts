@@ -1,3 +1,5 @@
+import type { CatalogAccess } from './access.ts';
+
 /** A snapshot of what names mean in one database. Immutable; `version` is a hash of its content. */
 export interface Catalog {
   readonly version: string;
@@ -15,6 +17,8 @@ export interface Catalog {
   readonly typesByOid: ReadonlyMap<number, CatalogType>;
   /** User-defined casts through a function in SQL or a procedural language, by the types' OIDs. */
   readonly castTypes: readonly { readonly source: number; readonly target: number }[];
+  /** What the role that reads the catalog, which is the one that sessions log in with, could get at. */
+  readonly access: CatalogAccess;
 }
 
 export type RelationKind = 'Table' | 'Partitioned' | 'View' | 'MaterializedView' | 'Foreign' | 'Sequence' | 'Index' | 'Composite';

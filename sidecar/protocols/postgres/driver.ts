@@ -246,6 +246,7 @@ class PostgresDriver implements Driver {
       await runSession(session, handshake.reader);
     } finally {
       this.#sessions.delete(session);
+      this.#context.assurances?.remove(recorder.session);
       key.revoke();
       lease.release();
     }

@@ -145,7 +145,12 @@ export function onBind(session: PgSession, frame: Frame): Then {
 function refuseToBind(session: PgSession, portal: string, analysis: Analysis): Denial | null {
   const { database, requestedUser, principals, context } = session.parts;
   const action = { type: 'sql', database, user: requestedUser, statements: analysis.statements } as const;
-  const outcome = decideToParse(session.policy, session.why, { principals, action, nowMs: context.now() }, NOTHING);
+  const outcome = decideToParse(
+    session.policy,
+    session.why,
+    { principals, action, nowMs: context.now(), assurance: session.assured.now(session) },
+    NOTHING,
+  );
   if (outcome.type === 'denial') return outcome.denial;
   if (portal !== '' && analysis.plan !== null && (session.mask?.functions.size ?? 0) > 0) {
     const text = 'a named portal with a column of tokens, from which a function that the masks list could fetch: use the unnamed one';

@@ -50,7 +50,7 @@ export function judgeStatement(session: PgSession, request: Request): Judged | P
     user: session.parts.requestedUser,
     statements: request.analysis.statements,
   };
-  const input = { principals, action, nowMs };
+  const input = { principals, action, nowMs, assurance: session.assured.now(session) };
   const outcome = over === null ? own(session, request, input) : limitExceeded(over);
   switch (outcome.type) {
     case 'permit':
@@ -134,7 +134,14 @@ async function hold(session: PgSession, request: Request, action: SqlAction, ver
       context,
       recorder,
       resource: connection.resource,
-      input: { principals, action },
+      input: {
+        principals,
+        action,
+        // As it is when it is asked for: privileges may change while a statement is held.
+        get assurance() {
+          return session.assured.now(session);
+        },
+      },
       bytes: request.bytes,
       summary,
       binding: (asked) => bindingOf(session, request, asked),

@@ -20,6 +20,7 @@ import { encodeParse } from '../../wire/postgres/messages/parse.ts';
 import { encodeQuery } from '../../wire/postgres/messages/query.ts';
 import { encodeReadyForQuery, type TransactionStatus } from '../../wire/postgres/messages/ready_for_query.ts';
 import { LimitMeter } from '../limits.ts';
+import { Assured } from './assured.ts';
 import { ExpectQueue } from './expect.ts';
 import { KnownShapes } from './known-shapes.ts';
 import { Later } from './later.ts';
@@ -64,6 +65,7 @@ export class PgSession {
   readonly names = new NameTable<Named>();
   readonly shapes = new KnownShapes();
   readonly notified = new Notified();
+  readonly assured = new Assured();
   readonly cursors = new Map<string, Analysis>();
   readonly toClient: Outbox;
   readonly toServer: Outbox;

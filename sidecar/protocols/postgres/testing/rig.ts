@@ -14,6 +14,7 @@ import { type Listener, listen } from '../../../listener/listen.ts';
 import type { DriverContext, Log, VerdictLine } from '../../../pipeline.ts';
 import { createPolicyStore } from '../../../policy/store.ts';
 import { openRecordings } from '../../../record/store.ts';
+import { type Assurances, createAssurances } from '../../../telemetry/assurances.ts';
 import { createPostgresDriver } from '../driver.ts';
 
 /** A driver over real parts: policy, approvals, identity, recordings. Only the credential store is a map. */
@@ -23,6 +24,7 @@ export interface Rig {
   readonly approvals: ApprovalBroker;
   readonly verdicts: VerdictLine[];
   readonly log: string[];
+  readonly assurances: Assurances;
   publish(manifests: string): void;
   token(subject: string, ...groups: string[]): Promise<string>;
   principal(jwt: string): ReturnType<DriverContext['identity']['token']>;
@@ -45,6 +47,7 @@ export async function startRig(manifests: string, credentials: Readonly<Record<s
   const identity = createIdentityVerifier({ issuers: [issuer.verifier], now });
   const approvals = createApprovalBroker({ policy, matches: means, now });
   const recordings = await openRecordings({ dir: state, clock: now, log, snapshot: () => policy.version });
+  const assurances = createAssurances();
   const context: DriverContext = {
     policy,
     identity,
@@ -52,6 +55,7 @@ export async function startRig(manifests: string, credentials: Readonly<Record<s
     recordings,
     log,
     now,
+    assurances,
     onVerdict: (line) => void verdicts.push(line),
     credentials: {
       get: (_namespace, _secret, key) => {
@@ -77,6 +81,7 @@ export async function startRig(manifests: string, credentials: Readonly<Record<s
     approvals,
     verdicts,
     log: lines,
+    assurances,
     publish,
     token: (subject, ...groups) => issuer.issue({ subject, groups, ttlSeconds: 3600, claims: {}, nowMs: now() }),
     principal: (jwt) => identity.token(jwt),
