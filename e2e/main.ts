@@ -1,53 +1,86 @@
 /**
- * `npm run e2e`: brings the cluster up, runs the tests that need programs of the system or a Kubernetes, takes it down.
- * `-- PATH…` runs only those. `--keep` leaves the cluster up; one that was up before stays up anyway.
- * With KUBECONFIG that cluster is used, and `--registry HOST/PATH` says where its nodes find operator:e2e, sidecar:e2e and debian:e2e.
+ * `npm run e2e`: brings clusters up, runs the tests that need programs of the system or a Kubernetes, takes them down.
+ * `-- PATH…` runs only those. `--keep` leaves the clusters up; one that was up before stays up anyway. `--clusters N`: 2 where nothing is said.
+ * With KUBECONFIG that cluster is used, and `--registry HOST/PATH` says where its nodes find operator:e2e, sidecar:e2e and debian:e2e;
+ * without it they have them already, by the names of `npm run e2e:cluster -- images`.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { current, down, importInto, up } from './cluster/cluster.ts';
+import { parseArgs } from 'node:util';
+import { clusterNumber } from './cluster/config.ts';
 import { buildImages } from './cluster/images.ts';
+import { type Lane, longestFirst, needsCluster, type Ran, runLane, summary } from './lanes.ts';
 import { NEEDS_SYSTEM, testFiles } from './repo/test-files.ts';
 import { ROOT } from './repo/tree.ts';
 
-const { paths, options, keep, registry } = read(process.argv.slice(2));
-const files = await testFiles(paths.length > 0 ? paths : NEEDS_SYSTEM);
-const foreign = Boolean(process.env['KUBECONFIG']);
+const { values, positionals, tokens } = parseArgs({
+  args: process.argv.slice(2),
+  strict: false,
+  allowPositionals: true,
+  tokens: true,
+  options: { registry: { type: 'string' }, clusters: { type: 'string' }, keep: { type: 'boolean' } },
+});
+/** Node's own, as `--test-name-pattern=…`. */
+const options = tokens.flatMap((token) =>
+  token.kind === 'option' && !(token.name in { registry: 0, clusters: 0, keep: 0 })
+    ? [token.rawName + (token.value === undefined ? '' : `=${token.value}`)]
+    : [],
+);
+const files = longestFirst(await testFiles(positionals.length > 0 ? positionals : NEEDS_SYSTEM));
+const onCluster = files.filter(needsCluster);
+const alone = files.filter((file) => !needsCluster(file));
 const stopping = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopping.abort());
+const begun = Date.now();
 
 if (files.length === 0) {
-  process.stderr.write(`no tests in ${paths.join(', ')}\n`);
+  process.stderr.write(`no tests in ${positionals.join(', ')}\n`);
   process.exitCode = 2;
-} else if (foreign) {
-  process.exitCode = await runTests();
 } else {
-  const wasUp = (await current()) !== undefined;
+  const lanes: (() => Promise<Ran[]>)[] = alone.length > 0 ? [() => run({ name: 'no cluster', env: process.env, files: alone })] : [];
+  if (process.env['KUBECONFIG']) {
+    const { registry } = values;
+    const env = { ...process.env, ...(typeof registry === 'string' ? { CHAPERONE_REGISTRY: registry } : {}) };
+    lanes.push(() => run({ name: 'KUBECONFIG', env, files: onCluster }));
+  } else if (onCluster.length > 0) {
+    const tars = (await buildImages()).map(({ tar }) => tar);
+    const count = Math.max(1, Math.min(Number(values.clusters ?? '2'), onCluster.length));
+    // Numbers of those that people start by hand are low.
+    for (let i = 0; i < count; i++) lanes.push(() => onOwnCluster((clusterNumber() + i * 5) % 10, tars));
+  }
+  const ended = await Promise.allSettled(lanes.map((lane) => lane()));
+  const ran = ended.flatMap((lane) => (lane.status === 'fulfilled' ? lane.value : []));
+  for (const lane of ended) if (lane.status === 'rejected') process.stderr.write(`e2e: ${String(lane.reason)}\n`);
+  process.stdout.write(summary(ran));
+  say(`${files.length} files, ${((Date.now() - begun) / 1000).toFixed(0)} s`);
+  process.exitCode = stopping.signal.aborted ? 130 : ran.length === files.length && ran.every(({ code }) => code === 0) ? 0 : 1;
+}
+
+/** Takes from the files that need a cluster, with the other clusters' lanes. */
+async function onOwnCluster(number: number, tars: readonly string[]): Promise<Ran[]> {
+  const env = { ...process.env, CHAPERONE_CLUSTER: String(number) };
+  const wasUp = (await cluster(env, ['status'], 'ignore')) === 0;
   try {
-    const begun = Date.now();
-    const images = await buildImages();
-    await importInto((await up()).dir, images);
-    process.stderr.write(`e2e: the cluster is up after ${((Date.now() - begun) / 1000).toFixed(1)} s\n`);
-    process.exitCode = stopping.signal.aborted ? 130 : await runTests();
+    if ((await cluster(env, ['up', ...tars])) !== 0) throw new Error(`cluster ${number} did not come up`);
+    say(`cluster ${number} is up after ${((Date.now() - begun) / 1000).toFixed(0)} s`);
+    return await run({ name: `cluster ${number}`, env, files: onCluster });
   } finally {
-    if (!keep && !wasUp) await down();
+    if (!values.keep && !wasUp) await cluster(env, ['down']);
   }
 }
 
-async function runTests(): Promise<number> {
-  const args = ['--test', '--test-concurrency=1', '--test-timeout=600000', ...options, ...files];
-  const env = { ...process.env, ...(registry === undefined ? {} : { CHAPERONE_REGISTRY: registry }) };
-  const child = spawn(process.execPath, args, { cwd: ROOT, env, stdio: 'inherit' });
-  stopping.signal.addEventListener('abort', () => child.kill('SIGTERM'));
+function run(lane: Lane): Promise<Ran[]> {
+  return runLane(lane, options, stopping.signal);
+}
+
+async function cluster(env: NodeJS.ProcessEnv, args: readonly string[], output: 'inherit' | 'ignore' = 'inherit'): Promise<number> {
+  // Standard output is the tests'.
+  const stdio = ['ignore', output === 'inherit' ? 2 : output, output] as const;
+  const child = spawn(process.execPath, ['e2e/cluster/main.ts', ...args], { cwd: ROOT, env, stdio: [...stdio] });
   const [code] = (await once(child, 'exit')) as [number | null];
   return code ?? 1;
 }
 
-function read(args: readonly string[]): { paths: string[]; options: string[]; keep: boolean; registry: string | undefined } {
-  const at = args.findIndex((arg) => /^--registry(=|$)/.test(arg));
-  const registry = at < 0 ? undefined : (args[at]?.split('=')[1] ?? args[at + 1]);
-  const taken = at < 0 ? [] : args[at]?.includes('=') ? [at] : [at, at + 1];
-  const rest = args.filter((arg, i) => !taken.includes(i) && arg !== '--keep');
-  const isOption = (arg: string) => arg.startsWith('-');
-  return { paths: rest.filter((arg) => !isOption(arg)), options: rest.filter(isOption), keep: args.includes('--keep'), registry };
+function say(text: string): void {
+  process.stderr.write(`e2e: ${text}\n`);
 }

@@ -8,7 +8,7 @@ import { groupOf, removeGroups } from './cgroups.ts';
 import { clusterNumber, stateFolder } from './config.ts';
 import { startControllers, startControlPlane, userKubeconfig } from './control-plane.ts';
 import { dnsManifests } from './dns.ts';
-import { type Built, buildNodeImages } from './images.ts';
+import { buildNodeImages } from './images.ts';
 import { kubectlOf } from './kubectl.ts';
 import { HOLDER, SYSCTLS, startNamespaces } from './namespace.ts';
 import { ctr, NODE_NAME, startContainerd, startKubelet, startKubeProxy } from './node.ts';
@@ -52,7 +52,12 @@ export async function up(): Promise<Cluster> {
     await startNamespaces(dir);
     const [plane] = await Promise.all([
       startControlPlane({ dir, host: addresses().host.v4, port: PORT, until: 'stop' }),
-      startContainerd(dir).then(() => importInto(dir, images)),
+      startContainerd(dir).then(() =>
+        importInto(
+          dir,
+          images.map(({ tar }) => tar),
+        ),
+      ),
     ]);
     const s3 = startS3({ dir, host: addresses().host.v4, until: 'stop' });
     await Promise.all([
@@ -97,8 +102,8 @@ export async function status(): Promise<{ readonly name: string; readonly runnin
 }
 
 /** Makes images known to the node. Those that it has already cost next to nothing. */
-export async function importInto(dir: string, images: readonly Built[]): Promise<void> {
-  for (const { tar } of images) await ctr(dir, ['images', 'import', tar]);
+export async function importInto(dir: string, tars: readonly string[]): Promise<void> {
+  for (const tar of tars) await ctr(dir, ['images', 'import', tar]);
 }
 
 async function startScheduler(dir: string, url: string): Promise<void> {
@@ -138,14 +143,29 @@ async function checkMachine(): Promise<void> {
   if (packages.length > 0) throw new Error(`missing: apt-get install --no-install-recommends ${packages.join(' ')}`);
 }
 
+/** As they were before the first of the clusters that are up. */
 async function saveSysctls(dir: string): Promise<void> {
-  const values = await Promise.all(SYSCTLS.map(async (name) => [name, await readFile(`/proc/sys/${name}`, 'utf8').catch(() => null)]));
-  await writeFile(join(dir, 'sysctls.json'), JSON.stringify(Object.fromEntries(values)));
+  const saved = await othersSysctls();
+  const values = () =>
+    Promise.all(SYSCTLS.map(async (name) => [name, await readFile(`/proc/sys/${name}`, 'utf8').catch(() => null)] as const));
+  await writeFile(join(dir, 'sysctls.json'), saved ?? JSON.stringify(Object.fromEntries(await values())));
 }
 
 async function restoreSysctls(dir: string): Promise<void> {
+  if ((await othersSysctls()) !== undefined) return;
   const text = await readFile(join(dir, 'sysctls.json'), 'utf8').catch(() => '{}');
   for (const [name, value] of Object.entries(JSON.parse(text) as Record<string, string | null>)) {
     if (value !== null && (await readFile(`/proc/sys/${name}`, 'utf8')) !== value) await writeFile(`/proc/sys/${name}`, value);
   }
+}
+
+/** What another cluster of the machine, which is up, has saved. */
+async function othersSysctls(): Promise<string | undefined> {
+  for (let n = 0; n < 10; n++) {
+    const dir = stateFolder(n);
+    if (n === clusterNumber() || !isRunning(dir, HOLDER)) continue;
+    const text = await readFile(join(dir, 'sysctls.json'), 'utf8').catch(() => undefined);
+    if (text !== undefined) return text;
+  }
+  return undefined;
 }

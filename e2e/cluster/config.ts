@@ -14,8 +14,8 @@ export function clusterNumber(): number {
 }
 
 /** Folder of this full cluster: keys, data, logs, recorded process ids. Gone after `down`. */
-export function stateFolder(): string {
-  return `/var/tmp/chaperone-cluster-${clusterNumber()}`;
+export function stateFolder(n = clusterNumber()): string {
+  return `/var/tmp/chaperone-cluster-${n}`;
 }
 
 /** The cluster that the user wants the tests to run on, instead of ours. */
@@ -26,4 +26,17 @@ export function foreignKubeconfig(): string | undefined {
 /** Prefix of the image names on a cluster that isn't ours. */
 export function foreignRegistry(): string | undefined {
   return process.env['CHAPERONE_REGISTRY'] || undefined;
+}
+
+/** An S3 server that both the pods of that cluster and the tests reach; versions and Object Lock are wanted of it. */
+export function foreignS3(): { endpoint: string; region: string; accessKeyId: string; secretAccessKey: string } | undefined {
+  const {
+    CHAPERONE_S3: endpoint,
+    AWS_REGION: region = 'us-east-1',
+    AWS_ACCESS_KEY_ID: accessKeyId,
+    AWS_SECRET_ACCESS_KEY: secretAccessKey,
+  } = process.env;
+  if (!endpoint) return undefined;
+  if (!accessKeyId || !secretAccessKey) throw new Error('CHAPERONE_S3 is set, but not AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY');
+  return { endpoint, region, accessKeyId, secretAccessKey };
 }

@@ -21,6 +21,11 @@ export const IMAGES = {
   debian: nameOf('debian'),
 } as const;
 
+/** The name that an image has in a registry, `HOST/PATH`. */
+export function nameIn(registry: string, name: string): string {
+  return `${registry}/${name.slice(name.lastIndexOf('/') + 1)}`;
+}
+
 /** Same as in the Dockerfiles: distroless' `nonroot`. */
 const USER = 65532;
 const PASSWD = `root:x:0:0:root:/root:/sbin/nologin\nnonroot:x:${USER}:${USER}:nonroot:/home/nonroot:/sbin/nologin\n`;

@@ -28,6 +28,11 @@ export function ctr(dir: string, args: readonly string[], input = ''): Promise<s
   return inNode(dir, ['ctr', '--address', socket(dir), '--namespace', 'k8s.io', ...args], input);
 }
 
+/** Where containerd looks, at each pull, how this registry is reached (`hosts.toml`). */
+export function registryFolder(dir: string, registry: string): string {
+  return join(dir, 'registries', registry);
+}
+
 export async function startKubelet(dir: string, url: string): Promise<void> {
   const pki = join(dir, 'pki');
   const ca = await authority(pki);
@@ -79,6 +84,8 @@ disabled_plugins = ["io.containerd.internal.v1.opt"]
   # Lowering a score needs CAP_SYS_RESOURCE, which not every host of ours has.
   restrict_oom_score_adj = true
   disable_apparmor = ${noAppArmor}
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = "${join(dir, 'registries')}"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
     conf_dir = "${join(dir, 'cni')}"

@@ -4,16 +4,22 @@ import { type AddressInfo, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pair } from './certificates.ts';
 
-/** Asks again until it gives something that isn't undefined. Errors count as not yet; the last one is told where time runs out. */
+/**
+ * Asks again until it gives something that isn't undefined. Errors count as not yet; the last one is told where time runs out.
+ * What takes long to ask (a kubectl) is asked less often: others wait for the same processors.
+ */
 export async function waitFor<T>(what: string, ask: () => Promise<T | undefined>, limitMs = 120_000, everyMs = 100): Promise<T> {
   let last: unknown = 'no answer';
-  for (const deadline = Date.now() + limitMs; Date.now() < deadline; await sleep(everyMs)) {
+  let tookMs = 0;
+  for (const deadline = Date.now() + limitMs; Date.now() < deadline; await sleep(Math.max(everyMs, Math.min(tookMs * 2, 1000)))) {
+    const asked = Date.now();
     try {
       const answer = await ask();
       if (answer !== undefined) return answer;
     } catch (error) {
       last = error;
     }
+    tookMs = Date.now() - asked;
   }
   throw new Error(`waited ${limitMs / 1000} s for ${what}: ${last instanceof Error ? last.message : String(last)}`);
 }

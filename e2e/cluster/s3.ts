@@ -7,7 +7,7 @@ import { freePort, waitFor } from './ready.ts';
 
 export interface S3 {
   readonly endpoint: string;
-  readonly region: 'us-east-1';
+  readonly region: string;
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
 }

@@ -1,9 +1,9 @@
 /** What the tests of e2e/kubernetes have of the cluster that they run on: ours, or the one of KUBECONFIG. */
 import { randomBytes } from 'node:crypto';
 import { current } from './cluster.ts';
-import { foreignKubeconfig, foreignRegistry } from './config.ts';
+import { foreignKubeconfig, foreignRegistry, foreignS3 } from './config.ts';
 import { userKubeconfig } from './control-plane.ts';
-import { IMAGES } from './images.ts';
+import { IMAGES, nameIn } from './images.ts';
 import { helmOf, type Kubectl, kubectlOf } from './kubectl.ts';
 import { ctr } from './node.ts';
 import { signal, startAgain, stop } from './processes.ts';
@@ -27,15 +27,15 @@ export interface TestCluster {
   readonly images: Readonly<Record<keyof typeof IMAGES, string>>;
   /** `Never` where the images are on the node already. */
   readonly imagePullPolicy: 'Never' | 'IfNotPresent';
+  /** Reached by the pods too. On a cluster that isn't ours there is one where CHAPERONE_S3 names it. */
+  readonly s3: S3 | null;
+  /** kubectl as a user with no rights but RBAC's: with a certificate of their own on our cluster, impersonated on another. */
+  kubectlAs(user: string, groups?: readonly string[]): Promise<Kubectl>;
   /** What only our own cluster has; tests of it are skipped on another. */
   readonly own: OwnCluster | null;
 }
 
 export interface OwnCluster {
-  /** Reached by the pods too. */
-  readonly s3: S3;
-  /** kubectl as a user whom we make, with no rights but RBAC's. */
-  kubectlAs(user: string, groups?: readonly string[]): Promise<Kubectl>;
   /** SIGKILL, without a word before. */
   kill(part: Part): Promise<void>;
   stop(part: Part): Promise<void>;
@@ -47,19 +47,11 @@ export interface OwnCluster {
 
 export async function testCluster(): Promise<TestCluster> {
   const foreign = foreignKubeconfig();
-  if (foreign !== undefined) {
-    const registry = foreignRegistry();
-    const images = { operator: `${registry}/operator:e2e`, sidecar: `${registry}/sidecar:e2e`, debian: `${registry}/debian:e2e` };
-    if (registry === undefined)
-      throw new Error('KUBECONFIG is set, but not where its nodes get the images: npm run e2e -- --registry HOST/PATH');
-    return { ...toolsOf(foreign), images, imagePullPolicy: 'IfNotPresent', own: null };
-  }
+  if (foreign !== undefined) return foreignCluster(foreign);
   const cluster = await current();
   if (cluster === undefined) throw new Error('no cluster is up: npm run e2e -- FILE, or npm run e2e:cluster -- up');
   const { dir, url, s3 } = cluster;
   const own: OwnCluster = {
-    s3,
-    kubectlAs: async (user, groups = []) => kubectlOf(await userKubeconfig(dir, url, user, groups)),
     kill: async (part) => {
       signal(dir, part, 'SIGKILL');
       await stop(dir, part);
@@ -68,7 +60,32 @@ export async function testCluster(): Promise<TestCluster> {
     killContainer: async (id) => void (await ctr(dir, ['tasks', 'kill', '--signal', 'SIGKILL', id.replace(/^containerd:\/\//, '')])),
     start: (part) => startAgain(dir, part),
   };
-  return { ...toolsOf(cluster.kubeconfig), images: IMAGES, imagePullPolicy: 'Never', own };
+  return {
+    ...toolsOf(cluster.kubeconfig),
+    images: IMAGES,
+    imagePullPolicy: 'Never',
+    s3,
+    kubectlAs: async (user, groups = []) => kubectlOf(await userKubeconfig(dir, url, user, groups)),
+    own,
+  };
+}
+
+/** Without a registry the images are on its nodes already, by the names that `npm run e2e:cluster -- images` gives them. */
+function foreignCluster(kubeconfig: string): TestCluster {
+  const registry = foreignRegistry();
+  const named = (name: string) => (registry === undefined ? name : nameIn(registry, name));
+  const tools = toolsOf(kubeconfig);
+  return {
+    ...tools,
+    images: { operator: named(IMAGES.operator), sidecar: named(IMAGES.sidecar), debian: named(IMAGES.debian) },
+    imagePullPolicy: registry === undefined ? 'Never' : 'IfNotPresent',
+    s3: foreignS3() ?? null,
+    kubectlAs: async (user, groups = []) => {
+      const as = ['--as', user, ...groups.flatMap((group) => ['--as-group', group])];
+      return (args, options) => tools.kubectl([...as, ...args], options);
+    },
+    own: null,
+  };
 }
 
 /** Runs `work` with a namespace that nothing else uses and that is removed afterwards. Its labels may ask for a level of Pod Security. */

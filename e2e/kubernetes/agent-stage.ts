@@ -7,7 +7,8 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { waitFor } from '#e2e/cluster/ready.ts';
-import { apply, type OwnCluster, type TestCluster } from '#e2e/cluster/test-cluster.ts';
+import type { S3 } from '#e2e/cluster/s3.ts';
+import { apply, type TestCluster } from '#e2e/cluster/test-cluster.ts';
 import { ROOT } from '#e2e/repo/tree.ts';
 import { postgresUserOf, withOwnImages } from './examples.ts';
 import { installChaperone, NAMESPACE, purgeChaperone } from './install.ts';
@@ -21,7 +22,7 @@ export const AGENTS = Object.keys(MODES) as AgentNamespace[];
 
 export interface Stage {
   readonly cluster: TestCluster;
-  readonly own: OwnCluster;
+  readonly s3: S3;
   readonly bucket: { readonly name: string; readonly url: string; readonly client: S3Client };
   /** Of the target's user: what no agent may see. */
   readonly password: string;
@@ -30,12 +31,12 @@ export interface Stage {
 
 /** Installs by Helm, with a bucket that has Object Lock, and waits until everything says Ready. */
 export async function startStage(cluster: TestCluster): Promise<Stage> {
-  const { own } = cluster;
-  assert.ok(own, 'needs a cluster of our own, for its S3 server');
+  const { s3 } = cluster;
+  assert.ok(s3, 'needs an S3 server');
   await clean(cluster);
-  const bucket = await newBucket(own);
+  const bucket = await newBucket(s3);
   await cluster.kubectl(['create', 'namespace', NAMESPACE]);
-  const { accessKeyId, secretAccessKey, endpoint, region } = own.s3;
+  const { accessKeyId, secretAccessKey, endpoint, region } = s3;
   await apply(cluster, NAMESPACE, [secret('bucket', { 'access-key-id': accessKeyId, 'secret-access-key': secretAccessKey })]);
   await installChaperone(cluster, {
     clusterName: 'accept',
@@ -47,7 +48,7 @@ export async function startStage(cluster: TestCluster): Promise<Stage> {
   for (const namespace of AGENTS) await newAgents(cluster, namespace);
   return {
     cluster,
-    own,
+    s3,
     bucket,
     password,
     async close() {
@@ -62,8 +63,7 @@ async function clean(cluster: TestCluster): Promise<void> {
   await purgeChaperone(cluster);
 }
 
-async function newBucket({ s3 }: OwnCluster): Promise<Stage['bucket']> {
-  const { endpoint, region, accessKeyId, secretAccessKey } = s3;
+async function newBucket({ endpoint, region, accessKeyId, secretAccessKey }: S3): Promise<Stage['bucket']> {
   const client = new S3Client({ endpoint, region, forcePathStyle: true, credentials: { accessKeyId, secretAccessKey } });
   const name = `accept-${randomBytes(6).toString('hex')}`;
   await client.send(new CreateBucketCommand({ Bucket: name, ObjectLockEnabledForBucket: true }));
@@ -209,10 +209,10 @@ export function pendingRequest({ cluster: { kubectl } }: Stage): Promise<string>
 
 /** `chaperone …` on this machine, with the bucket's credentials as AWS's SDK finds them and no way to the cluster. */
 export function chaperone(
-  { own, bucket }: Stage,
+  { s3, bucket }: Stage,
   args: readonly string[],
 ): Promise<{ readonly code: number; readonly stdout: string; readonly stderr: string }> {
-  const { endpoint, region, accessKeyId, secretAccessKey } = own.s3;
+  const { endpoint, region, accessKeyId, secretAccessKey } = s3;
   const where = ['--bucket', bucket.url, '--endpoint', endpoint, '--region', region];
   const env = { PATH: process.env['PATH'], AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey };
   return new Promise((resolve) => {

@@ -1,4 +1,5 @@
 /** A target that logs every statement, two agents that never stop asking, and Chaperone with a bucket: what parts are taken away from. */
+import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -50,7 +51,7 @@ export async function startStage(cluster: TestCluster, own: OwnCluster, ttlSecon
     await purgeChaperone(cluster);
   };
   await purge();
-  const { endpoint, region, accessKeyId, secretAccessKey } = own.s3;
+  const { endpoint, region, accessKeyId, secretAccessKey } = cluster.s3 ?? assert.fail('needs an S3 server');
   const s3 = new S3Client({ endpoint, region, forcePathStyle: true, credentials: { accessKeyId, secretAccessKey } });
   await s3.send(new CreateBucketCommand({ Bucket: BUCKET, ObjectLockEnabledForBucket: true }));
   s3.destroy();

@@ -12,6 +12,7 @@ import { restarts } from './inside.ts';
 import { agentPod, MODES, OUTSIDE_PORT, SSN, type Stage, said } from './stage.ts';
 import { TRY, type Try } from './tries.ts';
 
+const NO_NODE = 'it takes the node, which only our own cluster shows, to kill a container';
 const QUERY = 'SELECT ssn FROM customers';
 /** Dials without pause for so many seconds; at the end, how often each answer came. ARGV: host, port, seconds. */
 const DIAL = `
@@ -98,7 +99,7 @@ export function attacksOverTime(stageOf: () => Stage): void {
 
     for (const signal of ['SIGKILL', 'SIGSTOP', 'out of memory'] as const) {
       it(`4.10 transparent: while the sidecar is dead or stopped (${signal}) nothing leaves the pod`, async (t) => {
-        if (stageOf().cluster.own === null) return t.skip('it takes the node to kill a container');
+        if (stageOf().cluster.own === null) return t.skip(NO_NODE);
         const [host = ''] = outside();
         assert.match((await stageOf().run('free', ['python3', '-c', DIAL, host, String(OUTSIDE_PORT), '2'])).out, /^outside \d+$/m);
         const dialling = stageOf().run('transparent', ['python3', '-c', DIAL, host, String(OUTSIDE_PORT), '12']);
@@ -119,7 +120,7 @@ export function attacksOverTime(stageOf: () => Stage): void {
     }
 
     it('4.10 explicit: while the sidecar is dead its address refuses, and nobody else answers for it', async (t) => {
-      if (stageOf().cluster.own === null) return t.skip('it takes the node to kill a container');
+      if (stageOf().cluster.own === null) return t.skip(NO_NODE);
       const code = `import subprocess, sys, time\nprint('begun', flush=True)\nend = time.time() + 8\nwhile time.time() < end: print(subprocess.run(sys.argv[1:], capture_output=True, text=True))`;
       const dialling = stageOf().run('explicit', [
         'python3',
@@ -145,7 +146,7 @@ export function attacksOverTime(stageOf: () => Stage): void {
     });
 
     it('4.5 explicit: who takes the port of a dead sidecar is noticed: the sidecar does not get ready, and the squatter has nobody to talk to but itself', async (t) => {
-      if (stageOf().cluster.own === null) return t.skip('it takes the node to kill a container');
+      if (stageOf().cluster.own === null) return t.skip(NO_NODE);
       const code = `import socket, time
 end = time.time() + 40
 while time.time() < end:
