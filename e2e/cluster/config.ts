@@ -23,6 +23,12 @@ export function foreignKubeconfig(): string | undefined {
   return process.env['KUBECONFIG'] || undefined;
 }
 
+/** The environment of somebody who has that cluster and no more: no S3, no registry. */
+export function foreignEnvironment(kubeconfig: string): NodeJS.ProcessEnv {
+  const { PATH, HOME, XDG_CACHE_HOME } = process.env;
+  return { PATH, HOME, KUBECONFIG: kubeconfig, ...(XDG_CACHE_HOME === undefined ? {} : { XDG_CACHE_HOME }) };
+}
+
 /** Prefix of the image names on a cluster that isn't ours. */
 export function foreignRegistry(): string | undefined {
   return process.env['CHAPERONE_REGISTRY'] || undefined;

@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { ROOT } from '#e2e/repo/tree.ts';
 import { addresses } from './addresses.ts';
 import { current } from './cluster.ts';
-import { foreignKubeconfig } from './config.ts';
+import { foreignEnvironment, foreignKubeconfig } from './config.ts';
 import { buildImages } from './images.ts';
 import { ctr, registryFolder } from './node.ts';
 import { push, startRegistry } from './registry.ts';
@@ -43,8 +43,7 @@ test('KUBECONFIG and --registry: the node pulls, the tests pass, and those that 
 });
 
 function e2e(kubeconfig: string, args: readonly string[]): Promise<{ readonly code: number; readonly said: string }> {
-  const { PATH, HOME, XDG_CACHE_HOME } = process.env;
-  const env = { PATH, HOME, KUBECONFIG: kubeconfig, ...(XDG_CACHE_HOME === undefined ? {} : { XDG_CACHE_HOME }) };
+  const env = foreignEnvironment(kubeconfig);
   return new Promise((resolve) => {
     execFile(process.execPath, ['e2e/main.ts', ...args], { cwd: ROOT, env, maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : Number(error.code ?? 1), said: stdout + stderr });

@@ -72,7 +72,7 @@ async function upload(api: string, file: string, digest: string): Promise<void> 
   const place = new URL(begun.headers.get('location') ?? '', api);
   place.searchParams.set('digest', digest);
   const headers = { 'content-type': 'application/octet-stream', 'content-length': String((await stat(file)).size) };
-  await must(await fetch(place, { method: 'PUT', headers, body: createReadStream(file), duplex: 'half' } as RequestInit), 201);
+  await must(await fetch(place, { method: 'PUT', headers, body: createReadStream(file), duplex: 'half' }), 201);
 }
 
 async function must(response: Response, status: number): Promise<Response> {

@@ -20,9 +20,9 @@ export async function watchStarved(programs: readonly string[]): Promise<Starved
   const found = await Promise.all(programs.map(processesOf));
   for (const [i, pids] of found.entries()) if (pids.length === 0) throw new Error(`no process of ${programs[i]} in the cluster's pods`);
   const samples: { readonly at: number; readonly waitedMs: readonly (readonly number[])[] }[] = [];
-  let stopped = false;
+  const stopping = new AbortController();
   const sampling = (async () => {
-    for (; !stopped; await sleep(EVERY_MS)) {
+    for (; !stopping.signal.aborted; await sleep(EVERY_MS)) {
       const waitedMs = await Promise.all(found.map((pids) => Promise.all(pids.map(waitedBy))));
       samples.push({ at: Date.now(), waitedMs });
     }
@@ -38,7 +38,7 @@ export async function watchStarved(programs: readonly string[]): Promise<Starved
       return waited.reduce((sum, ms) => sum + ms, 0);
     },
     async stop() {
-      stopped = true;
+      stopping.abort();
       await sampling;
     },
   };

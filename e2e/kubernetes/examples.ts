@@ -10,6 +10,9 @@ export function withOwnImages(text: string, { images, imagePullPolicy }: TestClu
 /** The official image's postgres is 999; initdb wants a user that has a name. */
 export async function postgresUserOf(cluster: TestCluster): Promise<string> {
   const run = ['run', 'who', '--image', cluster.images.debian, '--image-pull-policy', cluster.imagePullPolicy, '--restart', 'Never'];
-  const { stdout } = await cluster.kubectl([...run, '--rm', '--attach', '--quiet', '--command', '--', 'id', '-u', 'postgres']);
+  const { stdout } = await cluster.kubectl(
+    [...run, '--rm', '--attach', '--quiet', '--pod-running-timeout=3m', '--command', '--', 'id', '-u', 'postgres'],
+    { timeoutMs: 200_000 },
+  );
   return /^\d+/.exec(stdout)?.[0] ?? '999';
 }
