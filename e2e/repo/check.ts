@@ -3,7 +3,7 @@ import { runSteps, type Step } from './steps.ts';
 import { testFiles, UNIT_TESTS } from './test-files.ts';
 
 const STEPS: readonly Step[] = [
-  { name: 'types', command: ['tsc', '-p', '.'] },
+  { name: 'types', command: ['tsc', '-p', '.', '--incremental', '--tsBuildInfoFile', 'node_modules/.cache/types.tsbuildinfo'] },
   { name: 'types of the contract', command: ['tsc', '-p', 'crds'] },
   { name: 'lint', command: ['oxlint', '--deny-warnings'] },
   { name: 'format', command: ['biome', 'check', ...(process.argv.includes('--write') ? ['--write'] : [])] },
