@@ -178,25 +178,29 @@ class Search {
       return;
     }
     const own = this.#columns(row);
-    const others = qualifier.length > 0 ? [] : this.#others();
-    if (others === null) return this.#refuse('RETURNING * beside a FROM clause that is not plain');
-    // MERGE gives the columns of its source first.
-    const all = this.#writer.type === 'MergeStmt' ? [...others, own] : [own, ...others];
+    const all = qualifier.length > 0 ? [own] : this.#all(own);
+    if (all === null) return this.#refuse('* beside a FROM clause that is not plain');
     this.replacements.push({ reference, node: target, text: all.join(', ') });
   }
 
-  /** What else `*` shows, in order; null where it can't be told. */
-  #others(): readonly string[] | null {
-    const { node } = this.#writer;
-    switch (this.#writer.type) {
+  /** What `*` shows, in order; null where it can't be told. */
+  #all(own: string): readonly string[] | null {
+    const { node, type } = this.#writer;
+    switch (type) {
       case 'InsertStmt':
-        return [];
+        return [own];
       case 'UpdateStmt':
-        return starsOf(list(node.fromClause));
-      case 'DeleteStmt':
-        return starsOf(list(node.usingClause));
-      case 'MergeStmt':
-        return starsOf([node.sourceRelation]);
+      case 'DeleteStmt': {
+        const others = starsOf(list(type === 'UpdateStmt' ? node.fromClause : node.usingClause));
+        return others === null ? null : [own, ...others];
+      }
+      case 'MergeStmt': {
+        // The columns of the source come first.
+        const source = starsOf([node.sourceRelation]);
+        return source === null ? null : [...source, own];
+      }
+      case 'SelectStmt':
+        return starsOf(list(node.fromClause))?.map((star) => (star === `${quoteIdentifier(this.#row)}.*` ? own : star)) ?? null;
       default:
         return null;
     }

@@ -3,6 +3,7 @@ import { type Fields, fields, isFields, list, names, numeric, text } from '#side
 import type { StatementFacts } from '#sidecar/wire/postgres/sql/facts.ts';
 import { TOKEN, type Token } from '#sidecar/wire/postgres/sql/parse.ts';
 import type { Edit } from './analyse-shape.ts';
+import { lockedTarget } from './locked.ts';
 import { type Resolver, resolveRelation } from './resolve.ts';
 import { quoteIdentifier } from './rewrite-expression.ts';
 import type { MaskedCatalog } from './world.ts';
@@ -16,6 +17,8 @@ export function dropSchemas(
   replaced: Map<Fields, readonly unknown[]>,
 ): readonly Edit[] | string {
   const edits: Edit[] = [];
+  // The table itself stays.
+  if (lockedTarget(world, at, facts) !== null) return edits;
   for (const column of facts.columns) {
     const parts = names(column.fields);
     const table = parts.at(-2) ?? '';

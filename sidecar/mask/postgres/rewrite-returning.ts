@@ -1,8 +1,9 @@
-/** RETURNING of the targets with masked columns, spliced into the text. `returning.ts` says what stands where. */
+/** RETURNING of the targets, and the results of queries that lock rows of them: of tables with masked columns, spliced into the text. `returning.ts` says what stands where. */
 import { type Fields, fields, list } from '#sidecar/wire/postgres/sql/ast.ts';
 import type { StatementFacts } from '#sidecar/wire/postgres/sql/facts.ts';
 import { parseSql, TOKEN, type Token } from '#sidecar/wire/postgres/sql/parse.ts';
 import type { Edit } from './analyse-shape.ts';
+import { lockedTarget } from './locked.ts';
 import type { Resolver } from './resolve.ts';
 import { maskReturning, type Replacement } from './returning.ts';
 import { spanOf } from './rewrite-tokens-text.ts';
@@ -18,7 +19,9 @@ export function rewriteReturning(
   replaced: Map<Fields, readonly unknown[]>,
 ): readonly Edit[] | string {
   const edits: Edit[] = [];
-  for (const { writer, relation } of maskedTargets(world, at, facts)) {
+  const locked = lockedTarget(world, at, facts);
+  if (typeof locked === 'string') return locked;
+  for (const { writer, relation } of [...maskedTargets(world, at, facts), ...(locked === null ? [] : [locked])]) {
     const replacements = maskReturning(world, writer, relation);
     if (typeof replacements === 'string') return replacements;
     for (const replacement of replacements) {

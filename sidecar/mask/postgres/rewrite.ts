@@ -9,6 +9,7 @@ import { COMMENT_TOKENS, parseSql, scanSql, TOKEN, type Token } from '#sidecar/w
 import type { Refusal } from './analyse.ts';
 import type { Edit } from './analyse-shape.ts';
 import type { Column, Relation } from './catalog.ts';
+import { lockedTarget } from './locked.ts';
 import { type Resolver, resolveRelation } from './resolve.ts';
 import type { ResultPlan } from './result-plan.ts';
 import { maskExpression, quoteIdentifier } from './rewrite-expression.ts';
@@ -53,6 +54,8 @@ export function rewriteMasked(
   const { rewrite, unfit, dependsOnIntegers } = depth > 0 ? NO_TOKENS : tokensOf(world, at, sql, statements, codeOf);
   const columns = new Map<Fields, readonly unknown[]>();
   for (const statement of statements) {
+    const found = depth === 0 ? lockedTarget(world, at, statement) : null;
+    const locked = found === null || typeof found === 'string' ? null : found.writer.node.relation;
     if (depth === 0) {
       for (const rewriteColumns of [dropSchemas, rewriteReturning]) {
         const written = rewriteColumns(world, at, statement, codeOf, columns);
@@ -72,6 +75,7 @@ export function rewriteMasked(
         replaced.set(fact.node, QUALIFIED);
         continue;
       }
+      if (fact.node === locked) continue;
       if (fact.sampled) return refuse(`TABLESAMPLE of ${relation.name}, which has masked columns`);
       const only = fact.node.inh !== true;
       const hidden = rewrite?.hidden.get(fact.node) ?? [];

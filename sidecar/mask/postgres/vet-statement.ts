@@ -1,16 +1,17 @@
 /** What a whole statement may do on a target with masks. What is not rewritten or known is refused. */
 import type { StatementKind } from '#crds/policy/action.ts';
-import { asNode, list, text } from '#sidecar/wire/postgres/sql/ast.ts';
+import { asNode, list, text, unwrap } from '#sidecar/wire/postgres/sql/ast.ts';
 import type { StatementFacts } from '#sidecar/wire/postgres/sql/facts.ts';
 import { classifySetting } from '#sidecar/wire/postgres/sql/settings.ts';
 import type { Refusal } from './analyse.ts';
 import { copyForm } from './copy-form.ts';
+import { lockedTarget } from './locked.ts';
 import { type Resolver, resolveRelation } from './resolve.ts';
 import { refusal, vetNames } from './vet.ts';
 import { isVettedSetting } from './vet-lists.ts';
 import { decidedByMasked } from './vet-predicates.ts';
 import { dropsTemporaryTables, isTemporaryTable, keepsMasked } from './vet-temporary.ts';
-import { vetWrites, type WriteFinding } from './vet-writes.ts';
+import { vetShown, vetWrites, type WriteFinding } from './vet-writes.ts';
 import type { MaskedCatalog } from './world.ts';
 
 const ALLOWED_KINDS: ReadonlySet<StatementKind> = new Set<StatementKind>([
@@ -108,8 +109,11 @@ function vetUseOfMasked(world: MaskedCatalog, at: Resolver, facts: StatementFact
   if (first === undefined) return null;
   const kept = keepsMasked(world, at, facts);
   if (kept !== null) return refusal('NotRewritable', kept);
-  if (facts.kinds.includes('Explain')) return refusal('NotRewritable', `EXPLAIN of ${first.name}, which has masked columns`);
-  if (facts.locking) return refusal('NotRewritable', `FOR UPDATE or FOR SHARE with ${first.name}, which has masked columns`);
+  const explained = facts.kinds.includes('Explain') ? vetExplain(world, at, facts, touched) : null;
+  if (explained !== null) return refusal('NotRewritable', explained);
+  const locked = lockedTarget(world, at, facts);
+  const whyNot = typeof locked === 'string' ? locked : locked === null ? null : vetShown(world, facts, locked);
+  if (whyNot !== null) return refusal('NotRewritable', whyNot);
   for (const fact of touched) {
     if (fact.role === 'CopyTo' || fact.role === 'CopyFrom') {
       const kind = resolveRelation(at, fact)?.kind;
@@ -122,6 +126,23 @@ function vetUseOfMasked(world: MaskedCatalog, at: Resolver, facts: StatementFact
   }
   const decided = decidedByMasked(world, at, facts, touched);
   return decided === null ? null : refusal('NotRewritable', `${decided}, which is masked, and the MaskingRule has predicates: Strict`);
+}
+
+const EXPLAINABLE = ['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt'];
+
+/**
+ * The plan is that of the rewritten statement. Where a mask is a constant, nothing of the column is in it; one that is computed from the column makes
+ * the planner look at the column's statistics: its number of distinct values, its width.
+ */
+function vetExplain(world: MaskedCatalog, at: Resolver, facts: StatementFacts, touched: StatementFacts['relations']): string | null {
+  if (facts.type !== 'ExplainStmt' || !EXPLAINABLE.includes(unwrap(facts.node.query)?.type ?? ''))
+    return 'EXPLAIN of what is no query, with masked columns';
+  const partial = touched.find((fact) => {
+    const relation = resolveRelation(at, fact);
+    const all = relation === null ? [] : [relation, ...world.reached(relation)];
+    return all.some((item) => [...world.maskedColumns(item).values()].some(({ strategy }) => strategy.type === 'Partial'));
+  });
+  return partial === undefined ? null : `EXPLAIN of ${partial.name}, which has a column that is masked in part`;
 }
 
 const CASCADING: ReadonlySet<StatementKind> = new Set<StatementKind>(['Update', 'Delete', 'Merge', 'Truncate']);

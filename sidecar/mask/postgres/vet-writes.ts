@@ -84,6 +84,13 @@ function vetTarget(world: MaskedCatalog, facts: StatementFacts, { writer, relati
   return vetAssignments(writer, relation, given) ?? vetMentions(facts, { writer, relation }, masked, given.excluded);
 }
 
+/** What a query shows of a table that stays in its place. */
+export function vetShown(world: MaskedCatalog, facts: StatementFacts, target: WriteTarget): string | null {
+  const shown = maskReturning(world, target.writer, target.relation);
+  if (typeof shown === 'string') return `${shown}: it can't be masked there`;
+  return vetMentions(facts, target, new Set(world.maskedColumns(target.relation).keys()), new Set());
+}
+
 /** Its rows go to the client, and nowhere else. */
 function isOutermost(facts: StatementFacts, node: Fields): boolean {
   return facts.node === node || unwrap(facts.node.query)?.node === node;
@@ -102,9 +109,10 @@ function vetMentions(
     const last = found.at(-1) ?? '*';
     return last === '*' || masked.has(last) || rows.has(last) || callsWithRow(found, rows, relation) ? last : null;
   });
-  if (parts !== null) return `a statement that changes a relation with masked columns mentions ${parts}`;
+  const what = writer.type === 'SelectStmt' ? 'locks rows of' : 'changes';
+  if (parts !== null) return `a statement that ${what} a relation with masked columns mentions ${parts}`;
   const using = facts.usingColumns.find((column) => column === '*' || masked.has(column));
-  return using === undefined ? null : `a statement that changes a relation with masked columns joins by ${using}`;
+  return using === undefined ? null : `a statement that ${what} a relation with masked columns joins by ${using}`;
 }
 
 /** The names of all column references, and of the fields that are taken from something else, with nothing before these. */
