@@ -6,7 +6,11 @@ import { after, before, describe, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { NodeStream } from './node.ts';
 import { OnReadSocket } from './onread.ts';
+import { stay } from './stay.ts';
 import type { ByteStream, StreamHandlers } from './stream.ts';
+
+/** Every reader says that it stays. */
+let allStay = false;
 
 /** Collects what a stream says. Keeps copies, as the contract asks. */
 class Collector implements StreamHandlers {
@@ -27,6 +31,7 @@ class Collector implements StreamHandlers {
     this.#chunks.push(Buffer.from(chunk));
     this.#onData(chunk);
     this.#changed();
+    if (allStay) stay();
   }
   drained(): void {
     this.events.push('drained');
@@ -48,7 +53,13 @@ class Collector implements StreamHandlers {
   }
 }
 
-const streams: { name: string; open: (port: number) => Promise<ByteStream> }[] = [
+const openOnRead = async (port: number) => {
+  const stream = OnReadSocket.connect({ host: '127.0.0.1', port });
+  await once(stream.socket, 'connect');
+  return stream;
+};
+
+const streams: { name: string; stays?: true; open: (port: number) => Promise<ByteStream> }[] = [
   {
     name: 'NodeStream',
     open: async (port) => {
@@ -57,14 +68,8 @@ const streams: { name: string; open: (port: number) => Promise<ByteStream> }[] =
       return new NodeStream(socket);
     },
   },
-  {
-    name: 'OnReadSocket',
-    open: async (port) => {
-      const stream = OnReadSocket.connect({ host: '127.0.0.1', port });
-      await once(stream.socket, 'connect');
-      return stream;
-    },
-  },
+  { name: 'OnReadSocket', open: openOnRead },
+  { name: 'OnReadSocket whose readers stay', stays: true, open: openOnRead },
   {
     name: 'OnReadSocket over a socket of another’s',
     open: async (port) => {
@@ -81,16 +86,20 @@ function takenOver(socket: Socket): OnReadSocket {
   return stream;
 }
 
-for (const { name, open } of streams) {
+for (const { name, stays = false, open } of streams) {
   describe(name, () => {
     let server: Server;
     let port = 0;
     before(async () => {
+      allStay = stays;
       server = createServer({ allowHalfOpen: true, pauseOnConnect: true }).listen(0, '127.0.0.1');
       await once(server, 'listening');
       port = (server.address() as { port: number }).port;
     });
-    after(() => server.close());
+    after(() => {
+      allStay = false;
+      server.close();
+    });
 
     async function pair(): Promise<[ByteStream, Socket]> {
       const accepted = once(server, 'connection');

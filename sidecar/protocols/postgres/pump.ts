@@ -1,3 +1,4 @@
+import { stay } from '../../transport/stay.ts';
 import type { FrameReader } from '../../wire/postgres/frame.ts';
 import { encodeFlush } from '../../wire/postgres/messages/empty.ts';
 import { FrameSplitter } from '../../wire/postgres/splitter.ts';
@@ -21,6 +22,7 @@ export function runSession(session: PgSession, reader: FrameReader): Promise<voi
     if (!session.toClient.flush() && !session.ended) server.stream.pause();
     pump.send();
     guard(session, () => session.later.soon());
+    if (session.queue.empty) stay();
   };
   if (server.leftover.length > 0) fromServer(server.leftover);
   server.stream.start({
@@ -76,6 +78,7 @@ class Pump {
       const taken = onKnownQuery(session, chunk, this.send);
       if (taken === null) return false;
       if (taken.wait !== undefined) this.#wait(taken.wait);
+      else stay();
     } catch (error: unknown) {
       session.failed(error);
     }
@@ -100,6 +103,7 @@ class Pump {
       }
     });
     this.#flush();
+    if (!this.#waiting && !this.#unread) stay();
   }
 
   #flush(): void {
