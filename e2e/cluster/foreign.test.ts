@@ -36,6 +36,8 @@ test('KUBECONFIG and --registry: the node pulls, the tests pass, and those that 
     const images = await ctr(cluster.dir, ['images', 'list', '--quiet']);
     for (const name of ['sidecar', 'debian']) assert.ok(images.includes(`${prefix}/${name}:e2e\n`), images);
   } finally {
+    const pulled = (await ctr(cluster.dir, ['images', 'list', '--quiet'])).split('\n').filter((name) => name.startsWith(registry.address));
+    if (pulled.length > 0) await ctr(cluster.dir, ['images', 'rm', ...pulled]);
     await registry.stop();
     await rm(trust, { recursive: true, force: true });
     await rm(dir, { recursive: true, force: true });

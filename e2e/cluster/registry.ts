@@ -42,13 +42,15 @@ export async function push(registry: string, { name, tar }: Built): Promise<stri
   try {
     await promisify(execFile)('tar', ['-C', folder, '-xf', tar]);
     const [archive] = JSON.parse(await readFile(join(folder, 'manifest.json'), 'utf8')) as [{ Config: string; Layers: string[] }];
-    const config = await readFile(join(folder, archive.Config));
-    const { rootfs } = JSON.parse(config.toString()) as { rootfs: { diff_ids: string[] } };
+    const imported = JSON.parse(await readFile(join(folder, archive.Config), 'utf8')) as { rootfs: { diff_ids: string[] } };
+    // Another ID than that of the tar: where one ID comes by two manifests, containerd 1.6 forgets one of its names.
+    const config = Buffer.from(JSON.stringify({ ...imported, comment: 'pushed' }));
     const configDigest = `sha256:${hashOf(config)}`;
+    await writeFile(join(folder, archive.Config), config);
     await upload(api, join(folder, archive.Config), configDigest);
     const layers = [];
     for (const [i, file] of archive.Layers.entries()) {
-      const digest = rootfs.diff_ids[i] ?? '';
+      const digest = imported.rootfs.diff_ids[i] ?? '';
       await upload(api, join(folder, file), digest);
       layers.push({ mediaType: `${OCI}.layer.v1.tar`, size: (await stat(join(folder, file))).size, digest });
     }
