@@ -1,6 +1,6 @@
 import type { JudgeInput, ResourcePolicy } from '#crds/policy/engine.ts';
 import type { ReasonCode, Verdict } from '#crds/policy/verdict.ts';
-import { type Denial, makePermit } from '../permit.ts';
+import { type Denial, makePermit, type Permit } from '../permit.ts';
 import type { Outcome } from '../pipeline.ts';
 
 /**
@@ -63,6 +63,17 @@ function judge(policy: ResourcePolicy | null, why: () => Verdict, input: JudgeIn
     // The error's text may hold parts of the statement: it is not passed on.
     return denialOf('judge', 'InternalError', 'the policy could not be evaluated').verdict;
   }
+}
+
+/**
+ * For a statement that names what is not known here: its Parse alone, which runs nothing, so that the server says in its own words what is wrong.
+ * What policy does not allow is not asked about.
+ */
+export function decideToAsk(policy: ResourcePolicy | null, why: () => Verdict, input: JudgeInput, bytes: Uint8Array): Permit | null {
+  const outcome = decide(policy, why, input, bytes);
+  if (outcome.type !== 'permit') return null;
+  const { verdict } = outcome.permit;
+  return makePermit(input.action, { ...verdict, message: `${verdict.message}; the server is asked to parse it, and runs nothing` }, bytes);
 }
 
 /**

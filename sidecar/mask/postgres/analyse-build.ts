@@ -103,7 +103,10 @@ function build(input: AnalyseInput, world: MaskedCatalog | null, basis: string, 
     statements,
     sent,
     touchesMasked: touches,
-    replaceErrors: touches || (input.mask.active && all.some((facts) => mayShowMaskedInErrors(world, at, facts))),
+    replaceErrors:
+      touches ||
+      runs.some((run) => run.analysis?.replaceErrors === true) ||
+      (input.mask.active && all.some((facts) => mayShowMaskedInErrors(world, at, facts))),
     maskedParameters: parameters,
     copyIn,
     passwords: carriesPassword(input.sql) || runs.some((run) => run.analysis?.passwords === true),

@@ -43,6 +43,8 @@ export type RefusalCode =
 export interface Refusal {
   readonly code: RefusalCode;
   readonly message: string;
+  /** Nothing of that name is known: the server, asked to parse the statement, says so in its own words. */
+  readonly unknownName?: true;
   /** The grammar's own error: the server would say the same. */
   readonly syntaxError?: SyntaxError;
 }

@@ -138,6 +138,7 @@ function buildCatalog(parts: readonly Rows[]): Catalog {
       hasRules: row[6] === 't',
       hasTriggers: row[7] === 't',
       hasCodeDefaults: row[8] === 't',
+      referencedBy: (row[9] ?? '').split(',').flatMap((oid) => (oid === '' ? [] : [int(oid)])),
       code: (code.get(oid) ?? []).flatMap((item) => (item.function === undefined ? [] : [{ function: item.function, why: item.why }])),
       ownedBy: owners.get(oid) ?? null,
     };

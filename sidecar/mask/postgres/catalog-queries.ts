@@ -28,7 +28,7 @@ export const FINGERPRINT = `SELECT ${[
   digest('pg_trigger', `NOT x.tgisinternal`),
   digest('pg_attrdef', 'true'),
   digest('pg_policy', 'true'),
-  digest('pg_constraint', `x.contypid <> 0`),
+  digest('pg_constraint', `x.contypid <> 0 OR x.contype = 'f'`),
   `(SELECT pg_catalog.count(*) || '.' || coalesce(pg_catalog.md5(pg_catalog.string_agg(x.h, '' ORDER BY x.h)), '')
      FROM (SELECT a.attrelid::text || '.' || a.attnum::text || ':' || a.xmin::text || ';' AS h FROM pg_catalog.pg_attribute a
            JOIN pg_catalog.pg_class x ON x.oid = a.attrelid WHERE x.relkind <> 't' AND ${user('relnamespace')}) x)`,
@@ -43,7 +43,8 @@ export const RELATIONS = `SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpe
   EXISTS (SELECT 1 FROM pg_catalog.pg_attrdef f WHERE f.adrelid = c.oid AND (
     pg_catalog.pg_get_expr(f.adbin, f.adrelid) ~ 'set_config' OR EXISTS (SELECT 1 FROM pg_catalog.pg_depend d
     WHERE d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.objid = f.oid
-    AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.refobjid >= ${FIRST_USER_OID})))
+    AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.refobjid >= ${FIRST_USER_OID}))),
+  (SELECT pg_catalog.string_agg(DISTINCT k.conrelid::text, ',') FROM pg_catalog.pg_constraint k WHERE k.confrelid = c.oid AND k.contype = 'f')
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind <> 't'`;
 
 export const COLUMNS = `SELECT a.attrelid, a.attname, a.attnum, a.atttypid,

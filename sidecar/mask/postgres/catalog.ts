@@ -43,6 +43,8 @@ export interface Relation {
   readonly hasTriggers: boolean;
   /** The default of a column calls a function that is not built in, or set_config. */
   readonly hasCodeDefaults: boolean;
+  /** Relations with a foreign key to it: what is changed here may be carried on to them. */
+  readonly referencedBy: readonly number[];
   /** Functions that run without being called by name, built-in ones left out. */
   readonly code: readonly { readonly function: CatalogFunction; readonly why: RelationCode }[];
   /** Of a sequence: the column that owns it. */

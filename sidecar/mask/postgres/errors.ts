@@ -15,7 +15,7 @@ export interface ErrorMaskOptions {
 export function maskError(fields: ErrorFields, { touchesMasked, detectors }: ErrorMaskOptions): ErrorFields {
   if (!touchesMasked) return detectors === null ? fields : maskAll(fields, detectors);
   const { severity, severityEnglish, sqlstate, position, hint, file, line, routine } = fields;
-  const names = isAboutNames(fields);
+  const names = isAboutNames(fields) || isAboutSession(fields);
   return {
     severity: plainSeverity(severity),
     ...(severityEnglish !== undefined && { severityEnglish: plainSeverity(severityEnglish) }),
@@ -45,6 +45,13 @@ function maskText(text: string, detectors: Detectors | null): string {
  */
 function isAboutNames({ sqlstate, where, file }: ErrorFields): boolean {
   return NAMES.has(sqlstate) && where === undefined && file !== undefined && !EXECUTORS.has(file);
+}
+
+/** Files of the server whose messages name a transaction, savepoint, cursor or prepared statement, and nothing that was read. */
+const SESSION_FILES = new Set(['xact.c', 'portalcmds.c', 'prepare.c']);
+
+function isAboutSession({ where, file }: ErrorFields): boolean {
+  return where === undefined && file !== undefined && SESSION_FILES.has(file);
 }
 
 const EXECUTORS = new Set(['pl_exec.c', 'plperl.c', 'plpy_elog.c', 'pltcl.c', 'plpy_plpymodule.c']);
@@ -89,6 +96,8 @@ const NAMES = new Set([
   '42P19',
   '42P21',
   '42P22',
+  // invalid_schema_name
+  '3F000',
 ]);
 
 /** By class. https://www.postgresql.org/docs/current/errcodes-appendix.html */

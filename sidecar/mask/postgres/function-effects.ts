@@ -2,7 +2,7 @@
 import type { EffectKind } from '#crds/policy/action.ts';
 import type { CatalogFunction } from './catalog.ts';
 import { FIRST_USER_OID } from './catalog-queries.ts';
-import { isPureExtensionCode, isReadingFunction } from './vet-lists.ts';
+import { isHarmlessOfExtension, isPureExtensionCode, isReadingFunction } from './vet-lists.ts';
 
 const OPAQUE: readonly EffectKind[] = ['OpaqueCode'];
 const WRITES: readonly EffectKind[] = ['Write'];
@@ -32,7 +32,7 @@ const PLAIN_WRITES =
 export function effectsOfFunction(item: CatalogFunction): readonly EffectKind[] {
   const { name } = item;
   if (item.schema !== 'pg_catalog' || item.oid >= FIRST_USER_OID) {
-    if (isPureExtensionCode(item)) return NOTHING;
+    if (isPureExtensionCode(item) || isHarmlessOfExtension(item)) return NOTHING;
     return SERVER.test(name) ? UNKNOWN : OPAQUE;
   }
   if (item.kind === 'Procedure') return OPAQUE;

@@ -50,6 +50,9 @@ export function schemaWithSecrets(mark: string): string {
     CREATE VIEW v_fn AS SELECT leak(1) AS x;
     CREATE VIEW v_change AS SELECT change() AS x;
     CREATE FUNCTION trg() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+    CREATE TABLE regions (id int PRIMARY KEY);
+    CREATE TABLE halls (id int PRIMARY KEY REFERENCES regions ON UPDATE CASCADE ON DELETE CASCADE);
+    CREATE TABLE guests (hall int REFERENCES halls ON DELETE SET NULL, secret text);
     CREATE TABLE watched (id int);
     CREATE TRIGGER t BEFORE INSERT ON watched FOR EACH ROW EXECUTE FUNCTION trg();
     CREATE TABLE ruled (id int);
@@ -82,6 +85,7 @@ const MASKED: Readonly<Record<string, readonly string[]>> = {
   'public.Weird "Tab': ['é€'],
   'public.paid_2024': ['card'],
   'public.child': ['secret'],
+  'public.guests': ['secret'],
   'public.v_own': ['secret_memo'],
 };
 

@@ -21,9 +21,17 @@ export function isPureExtensionCode(item: CatalogFunction): boolean {
   return item.volatility === 'Immutable' && ['c', 'internal', 'sql'].includes(item.language);
 }
 
+/** Volatile ones of the contributed modules that make keys, salts and ciphertexts of their arguments. In C, so that a superuser put them there. */
+const HARMLESS_OF_EXTENSIONS = words(`gen_random_uuid gen_random_bytes gen_salt uuid_generate_v1 uuid_generate_v1mc uuid_generate_v4
+  pgp_sym_encrypt pgp_sym_encrypt_bytea pgp_pub_encrypt pgp_pub_encrypt_bytea`);
+
+export function isHarmlessOfExtension(item: CatalogFunction): boolean {
+  return item.ofExtension && !item.securityDefiner && item.language === 'c' && HARMLESS_OF_EXTENSIONS.has(item.name);
+}
+
 /** Built in, and vetted; or a pure one of an extension, such as the `max` of citext. */
 export function isVettedFunction(item: CatalogFunction): boolean {
-  if (isPureExtensionCode(item)) return item.kind !== 'Procedure';
+  if (isPureExtensionCode(item) || isHarmlessOfExtension(item)) return item.kind !== 'Procedure';
   if (item.schema !== 'pg_catalog' || item.oid >= FIRST_USER_OID || item.kind === 'Procedure') return false;
   if (DENIED.test(item.name)) return false;
   return item.volatility !== 'Volatile' || HARMLESS_VOLATILE.has(item.name);
@@ -36,7 +44,8 @@ export function isSequenceFunction(item: CatalogFunction): boolean {
 /** Changes nothing, as far as its own declaration is true. */
 export function isReadingFunction(item: CatalogFunction): boolean {
   if (item.kind === 'Procedure') return false;
-  return item.volatility !== 'Volatile' || (item.schema === 'pg_catalog' && item.oid < FIRST_USER_OID && HARMLESS_VOLATILE.has(item.name));
+  if (item.volatility !== 'Volatile' || isHarmlessOfExtension(item)) return true;
+  return item.schema === 'pg_catalog' && item.oid < FIRST_USER_OID && HARMLESS_VOLATILE.has(item.name);
 }
 
 /** Compiled into the server or an extension of it, so that only a superuser could have made it. */
@@ -59,13 +68,17 @@ export function isVettedCatalogRelation(schema: string, name: string): boolean {
   return schema === 'pg_catalog' && CATALOG_RELATIONS.has(name);
 }
 
-/** Other settings that a session on a target with masks may change: they steer the planner, never what is shown. */
+/** Other settings that a session on a target with masks may change: they steer the planner, and how what is shown is written. */
 const SETTINGS = words(`work_mem hash_mem_multiplier maintenance_work_mem temp_buffers random_page_cost seq_page_cost effective_cache_size
   effective_io_concurrency jit plan_cache_mode from_collapse_limit join_collapse_limit synchronous_commit default_transaction_isolation
   default_transaction_read_only default_transaction_deferrable transaction_isolation transaction_read_only max_parallel_workers_per_gather
   idle_session_timeout transaction_timeout tcp_keepalives_idle tcp_keepalives_interval tcp_keepalives_count row_security
-  cursor_tuple_fraction constraint_exclusion geqo`);
+  cursor_tuple_fraction constraint_exclusion geqo geqo_threshold cpu_tuple_cost cpu_index_tuple_cost cpu_operator_cost parallel_tuple_cost
+  parallel_setup_cost min_parallel_table_scan_size min_parallel_index_scan_size jit_above_cost lc_messages lc_monetary lc_numeric lc_time
+  xmloption xmlbinary check_function_bodies default_tablespace temp_tablespaces default_table_access_method default_text_search_config
+  gin_fuzzy_search_limit gin_pending_list_limit array_nulls escape_string_warning quote_all_identifiers password_encryption
+  default_statistics_target client_connection_check_interval commit_delay vacuum_cost_delay default_toast_compression`);
 
 export function isVettedSetting(name: string): boolean {
-  return SETTINGS.has(name) || /^enable_[a-z]+$/.test(name);
+  return name === 'session characteristics' || SETTINGS.has(name) || /^enable_[a-z]+$/.test(name);
 }

@@ -4,6 +4,7 @@ import { asNode, list, text, unwrap } from '#sidecar/wire/postgres/sql/ast.ts';
 import type { StatementFacts } from '#sidecar/wire/postgres/sql/facts.ts';
 import { classifySetting } from '#sidecar/wire/postgres/sql/settings.ts';
 import type { Refusal } from './analyse.ts';
+import type { Relation } from './catalog.ts';
 import { copyForm } from './copy-form.ts';
 import { lockedTarget } from './locked.ts';
 import { type Resolver, resolveRelation } from './resolve.ts';
@@ -147,13 +148,24 @@ function vetExplain(world: MaskedCatalog, at: Resolver, facts: StatementFacts, t
 
 const CASCADING: ReadonlySet<StatementKind> = new Set<StatementKind>(['Update', 'Delete', 'Merge', 'Truncate']);
 
-/** Foreign keys and triggers quote rows of other relations; deferred ones do so at the end of a transaction. */
+/**
+ * Foreign keys and triggers quote rows of other relations; deferred ones do so at the end of a transaction. Where nothing that is changed is
+ * carried on to what has masks, or runs code, an error tells of the relations that the statement names.
+ */
 export function mayShowMaskedInErrors(world: MaskedCatalog | null, at: Resolver | null, facts: StatementFacts): boolean {
   if (facts.type === 'TransactionStmt' || facts.type === 'ConstraintsSetStmt') return true;
-  if (facts.kinds.some((kind) => CASCADING.has(kind))) return true;
+  const carriesOn = facts.kinds.some((kind) => CASCADING.has(kind));
+  if (world === null || at === null) return carriesOn || facts.relations.some((fact) => WRITTEN.has(fact.role));
   return facts.relations.some((fact) => {
-    if (fact.role !== 'Target' && fact.role !== 'CopyFrom') return false;
-    const relation = at === null || world === null ? null : resolveRelation(at, fact);
-    return relation === null || relation.hasTriggers;
+    if (!WRITTEN.has(fact.role)) return false;
+    const relation = resolveRelation(at, fact);
+    if (relation === null) return true;
+    return runsTriggers(world, relation) || (carriesOn && world.carriedTo(relation).some((item) => runsTriggers(world, item)));
   });
+}
+
+const WRITTEN: ReadonlySet<string> = new Set(['Target', 'CopyFrom', 'Write']);
+
+function runsTriggers(world: MaskedCatalog, relation: Relation): boolean {
+  return relation.hasTriggers || world.touchesMasked(relation);
 }

@@ -13,6 +13,7 @@ import { looksLikeMask } from './placeholder.ts';
 import { type Resolver, resolveRelation } from './resolve.ts';
 import { callsWithRow, maskReturning, rowNames, type Writer } from './returning.ts';
 import { refusal } from './vet.ts';
+import { namesMasked } from './vet-predicates.ts';
 import type { MaskedCatalog } from './world.ts';
 
 export interface WriteFinding {
@@ -45,8 +46,12 @@ export function vetWrites(world: MaskedCatalog, at: Resolver, facts: StatementFa
   for (const fact of facts.relations) {
     const relation = resolveRelation(at, fact);
     if (relation === null || !world.touchesMasked(relation)) continue;
-    if (!facts.writers.some((item) => item.node.relation === fact.node))
-      return refuse(`${relation.name} has masked columns and is read by a statement that changes data`);
+    if (!facts.writers.some((item) => item.node.relation === fact.node)) {
+      // The sub-select stands there as in any query. What is masked is not written elsewhere, not even its mask.
+      const mentioned = namesMasked(world, at, facts);
+      if (mentioned === null) continue;
+      return refuse(`${relation.name} has masked columns and is read by a statement that changes data and mentions ${mentioned}`);
+    }
     if (relation.kind === 'View') return refuse(`view ${relation.name} reads masked columns and can't be written through`);
   }
   const parameters: number[] = [];
@@ -140,6 +145,9 @@ function vetAssignments(writer: Writer, relation: Relation, given: Given): strin
   if (writer.type === 'MergeStmt') return first(list(node.mergeWhenClauses), (clause) => vetMergeClause(clause, relation, given));
   const conflict = fields(node.onConflictClause);
   const infer = fields(conflict.infer);
+  // Whatever value is there already would be told from one that is not, and no error would be seen.
+  if (isFields(node.onConflictClause) && !isFields(conflict.infer))
+    return 'ON CONFLICT of a relation with masked columns: name the columns that decide';
   if (text(infer.conname) !== '') return 'ON CONFLICT ON CONSTRAINT of a relation with masked columns';
   for (const element of list(infer.indexElems)) {
     const name = text(fields(asNode(element, 'IndexElem')).name);

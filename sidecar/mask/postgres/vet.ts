@@ -43,7 +43,7 @@ function vetFunctions(world: MaskedCatalog, at: Resolver, facts: StatementFacts)
   for (const name of facts.functions) {
     const candidates = candidateFunctions(at, name);
     if (candidates.length === 0 && name.syntax) continue;
-    if (candidates.length === 0) return refusal('NotResolved', `function ${written(name)} is not in the catalog`);
+    if (candidates.length === 0) return unknownName(`function ${written(name)} is not in the catalog`);
     const bad = candidates.find(
       (item) => !isVettedFunction(item) && !isListed(world, item) && !(isSequenceFunction(item) && countsNothingMasked(world)),
     );
@@ -86,7 +86,7 @@ function vetTypes(world: MaskedCatalog, at: Resolver, facts: StatementFacts): Re
   }
   for (const name of facts.types) {
     const type = resolveType(at, name);
-    if (type === null) return refusal('NotResolved', `type ${written(name)} is not in the catalog`);
+    if (type === null) return unknownName(`type ${written(name)} is not in the catalog`);
     const ofRow = world.catalog.castTypes.some(
       ({ source, target }) => target === type.oid && world.catalog.typesByOid.get(source)?.kind === 'c',
     );
@@ -109,7 +109,7 @@ function vetRelations(world: MaskedCatalog, at: Resolver, facts: StatementFacts,
     // It does not exist yet.
     if (fact.role === 'Create') continue;
     const relation = resolveRelation(at, fact);
-    if (relation === null) return refusal('NotResolved', `relation ${written(fact)} is not in the catalog`);
+    if (relation === null) return unknownName(`relation ${written(fact)} is not in the catalog`);
     read.push({ relation, node: fact.node });
     const writes = fact.role !== 'From' && fact.role !== 'Read' && fact.role !== 'CopyTo';
     const found = vetRelation(world, relation, writes, depth);
@@ -188,6 +188,10 @@ function isSequenceOfMasked(world: MaskedCatalog, sequence: Relation): boolean {
 
 function written(name: WrittenName): string {
   return name.schema === '' ? name.name : `${name.schema}.${name.name}`;
+}
+
+function unknownName(message: string): Refusal {
+  return { ...refusal('NotResolved', message), unknownName: true };
 }
 
 export function refusal(code: RefusalCode, message: string): Refusal {

@@ -22,6 +22,7 @@ export class MaskedCatalog {
   readonly #masks = new Map<number, ReadonlyMap<string, ColumnMask>>();
   readonly #touches = new Map<number, boolean>();
   readonly #reached = new Map<number, readonly Relation[]>();
+  readonly #carriedTo = new Map<number, readonly Relation[]>();
   readonly #bodies = new Map<number, ViewBody | null>();
   readonly #sources = new Map<string, Source>();
 
@@ -78,21 +79,30 @@ export class MaskedCatalog {
 
   /** What lies behind a relation: what a view reads, partitions and parents, to any depth; not the relation itself. */
   reached(relation: Relation): readonly Relation[] {
-    const known = this.#reached.get(relation.oid);
-    if (known !== undefined) return known;
-    const seen = new Set([relation.oid]);
-    const queue = [relation];
-    const found: Relation[] = [];
-    for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
-      for (const oid of [...next.dependsOn, ...next.parents, ...next.children]) {
+    return this.#follow(this.#reached, relation, (next) => [...next.dependsOn, ...next.parents, ...next.children]);
+  }
+
+  /** Where a change of its rows may be carried on to: what lies behind it, and what has a foreign key to any of that, to any depth. */
+  carriedTo(relation: Relation): readonly Relation[] {
+    return this.#follow(this.#carriedTo, relation, (next) => [...next.dependsOn, ...next.parents, ...next.children, ...next.referencedBy]);
+  }
+
+  #follow(
+    known: Map<number, readonly Relation[]>,
+    relation: Relation,
+    next: (relation: Relation) => readonly number[],
+  ): readonly Relation[] {
+    const before = known.get(relation.oid);
+    if (before !== undefined) return before;
+    const seen = new Map([[relation.oid, relation]]);
+    for (const one of seen.values()) {
+      for (const oid of next(one)) {
         const other = this.catalog.relationsByOid.get(oid);
-        if (other === undefined || seen.has(oid)) continue;
-        seen.add(oid);
-        found.push(other);
-        queue.push(other);
+        if (other !== undefined && !seen.has(oid)) seen.set(oid, other);
       }
     }
-    this.#reached.set(relation.oid, found);
+    const found = [...seen.values()].slice(1);
+    known.set(relation.oid, found);
     return found;
   }
 

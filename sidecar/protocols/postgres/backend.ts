@@ -16,10 +16,10 @@ import { applyEffects, forgetEffects } from './effects.ts';
 import { inReceived } from './error-place.ts';
 import type { Expect } from './expect.ts';
 import { LastDecoded } from './last-decoded.ts';
-import { DENIED, denialFields } from './reply.ts';
+import { DENIED, denialFields, poisoned } from './reply.ts';
 import type { Run } from './run.ts';
 import type { PgSession } from './session.ts';
-import { columnsFor } from './statements.ts';
+import { columnsFor, preparedOf } from './statements.ts';
 
 /** What the server says, matched against what it owes. What is not owed ends the session: nothing is passed on that nobody asked for. */
 export class Backend implements FrameSink {
@@ -268,7 +268,7 @@ export class Backend implements FrameSink {
       return this.#skip();
     }
     if (head?.type === 'poison') {
-      session.toClient.add(encodeErrorResponse(head.fields));
+      session.toClient.add(encodeErrorResponse(poisoned(head, fields)));
       if (!head.simple) this.#skip();
       return;
     }
@@ -289,7 +289,12 @@ export class Backend implements FrameSink {
 
   /** Where an error can't be told to belong to a statement, it is taken to belong to one that touches masked data. */
   #mayShowMasked(run: Run | null): boolean {
-    return run === null ? this.#session.mask?.active !== false : run.analysis.replaceErrors;
+    const session = this.#session;
+    if (run !== null) return run.analysis.replaceErrors;
+    if (session.mask?.active === false) return false;
+    const prepared = preparedOf(session.queue.head);
+    // By the masks of now as well, which may be others than those it was prepared under.
+    return prepared === null || prepared.analysis.replaceErrors || session.analyse(prepared.sql).replaceErrors;
   }
 
   #skip(): void {

@@ -14,7 +14,7 @@ export type Expect = { readonly segment: number } & (
   | { readonly type: 'execute'; readonly run: Run; readonly portal: Portal }
   | { readonly type: 'query'; readonly run: Run }
   /** A statement that the server rejects itself, so that its state follows; our error goes in place of its own. */
-  | { readonly type: 'poison'; readonly fields: ErrorFields; readonly simple: boolean }
+  | { readonly type: 'poison'; readonly fields: ErrorFields; readonly placedByServer: boolean; readonly simple: boolean }
   /** A statement of ours: everything up to ReadyForQuery is ours. */
   | { readonly type: 'own'; readonly own: OwnQuery }
   | { readonly type: 'sync' }

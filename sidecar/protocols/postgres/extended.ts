@@ -78,7 +78,8 @@ export function onParse(session: PgSession, frame: Frame): Then {
       const rewritten = analysis.sent !== message.text;
       const bytes = rewritten ? encodeParse({ ...message, text: analysis.sent }) : copyOf(frame);
       const digest = hash('sha256', message.text);
-      return then(judgeStatement(session, { step: 'Parse', text: message.text, digest, analysis, bytes }), (judged) => {
+      const { parameterTypes } = message;
+      return then(judgeStatement(session, { step: 'Parse', text: message.text, digest, analysis, bytes, parameterTypes }), (judged) => {
         if (judged.type !== 'send') return denied(session, judged);
         const value: Prepared = {
           type: 'statement',
@@ -280,7 +281,7 @@ function send(session: PgSession, portal: Portal, run: Run, again: Buffer | null
 }
 
 function denied(session: PgSession, judged: Exclude<Judged, { type: 'send' }>): void {
-  if (judged.type === 'deny') session.denyExtended(judged.fields);
+  if (judged.type === 'deny') session.denyExtended(judged.fields, judged);
 }
 
 function then(judged: Judged | Promise<Judged>, proceed: (judged: Judged) => Then): Then {

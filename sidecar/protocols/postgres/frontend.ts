@@ -118,7 +118,7 @@ function judgeAnalysed(session: PgSession, analysis: Analysis, received: Buffer,
   const judged = judgeStatement(session, request);
   const proceed = (result: Judged): void | Promise<void> => {
     if (result.type === 'dropped') return;
-    if (result.type === 'deny') return session.denySimple(result.fields);
+    if (result.type === 'deny') return session.denySimple(result.fields, result);
     const newRun = () => new Run(result.recorded, analysis, session.runHost, session.parts.context.now());
     const { guard } = result.recorded.permit.verdict;
     // In a failed transaction nothing but its end runs.

@@ -3,15 +3,16 @@ import type { SqlAction, SqlStatement } from '#crds/policy/action.ts';
 import { canonicalJson } from '#crds/policy/json.ts';
 import type { Verdict } from '#crds/policy/verdict.ts';
 import type { RecordedAction } from '#crds/record/event.ts';
-import { decide, decideToParse, denialOf } from '../../decide/decide.ts';
+import { decide, decideToAsk, decideToParse, denialOf } from '../../decide/decide.ts';
 import type { Analysis } from '../../mask/postgres/analyse.ts';
 import type { Denial, Permit, Recorded } from '../../permit.ts';
 import type { Outcome } from '../../pipeline.ts';
 import type { ErrorFields } from '../../wire/postgres/messages/error_notice.ts';
+import { encodeParse } from '../../wire/postgres/messages/parse.ts';
 import { syntaxErrorFields } from '../../wire/postgres/sql/syntax-error.ts';
 import { holdUntilDecided } from '../hold.ts';
 import { denialFields, heldNotice } from './reply.ts';
-import type { PgSession } from './session.ts';
+import { ASKED, type PgSession, type ServersWords } from './session.ts';
 import { sqlstateOf } from './steps.ts';
 
 /** The approver sees all of a statement, or is not asked. */
@@ -30,13 +31,17 @@ export interface Request {
   readonly bytes: Buffer;
   readonly parameters?: readonly (Buffer | null)[];
   readonly parameterFormats?: readonly number[];
+  readonly parameterTypes?: readonly number[];
 }
 
 /** `dropped`: it was held, and meanwhile an earlier statement of its pipeline failed, or the session ended; nobody waits for an answer. */
-export type Judged =
-  | { readonly type: 'send'; readonly recorded: Recorded }
-  | { readonly type: 'deny'; readonly denial: Denial; readonly fields: ErrorFields }
-  | { readonly type: 'dropped' };
+export type Judged = { readonly type: 'send'; readonly recorded: Recorded } | Denied | { readonly type: 'dropped' };
+
+export interface Denied extends ServersWords {
+  readonly type: 'deny';
+  readonly denial: Denial;
+  readonly fields: ErrorFields;
+}
 
 /** Judges one statement, records the verdict, and waits where it is held. Synchronous where it needs not wait. */
 export function judgeStatement(session: PgSession, request: Request): Judged | Promise<Judged> {
@@ -56,12 +61,28 @@ export function judgeStatement(session: PgSession, request: Request): Judged | P
     case 'permit':
       return record(session, request, outcome.permit);
     case 'denial':
-      return refuse(session, request, outcome.denial);
+      return { ...refuse(session, request, outcome.denial), ...inServersWords(session, request, input) };
     case 'hold':
       return hold(session, request, action, outcome.verdict);
     default:
       throw outcome satisfies never;
   }
+}
+
+/** Not of what a rule denies. */
+function inServersWords(session: PgSession, request: Request, input: Parameters<typeof decide>[2]): Partial<Denied> {
+  const { refusal, statements } = request.analysis;
+  if (refusal === null || request.step === 'Execute') return {};
+  if (refusal.syntaxError !== undefined) {
+    const outcome = decide(session.policy, session.why, input, request.bytes);
+    // What a rule forbids whatever it is stays a denial: the server's grammar may be another.
+    if (outcome.type === 'denial' && outcome.denial.verdict.code === 'DeniedByRule') return {};
+    return { fields: syntaxErrorFields(refusal.syntaxError), placedByServer: true };
+  }
+  if (refusal.unknownName !== true || statements.length !== 1) return {};
+  const bytes = encodeParse({ statement: ASKED, text: request.text, parameterTypes: request.parameterTypes ?? [] });
+  const permit = decideToAsk(session.policy, session.why, input, bytes);
+  return permit === null ? {} : { ask: session.parts.recorder.permit(permit, recordedAction(session, request)) };
 }
 
 function limitExceeded(limit: string): Outcome {
@@ -90,17 +111,11 @@ function record(session: PgSession, request: Request, permit: Permit): Judged | 
   return resource.recording.fsync === 'Always' ? recorder.durable().then(() => judged) : judged;
 }
 
-export function refuse(session: PgSession, request: Request, denial: Denial): Judged & { readonly type: 'deny' } {
+export function refuse(session: PgSession, request: Request, denial: Denial): Denied {
   const action = recordedAction(session, request);
   session.parts.recorder.deny(denial, action);
   tellLater(session, action.received, denial.verdict);
-  return { type: 'deny', denial, fields: fieldsOf(denial, request.analysis) };
-}
-
-/** A syntax error is told as the server would tell it: it would have refused the text with the same words. */
-function fieldsOf({ verdict }: Denial, { refusal }: Analysis): ErrorFields {
-  const own = verdict.code === 'Unparsable' && refusal?.syntaxError !== undefined ? refusal.syntaxError : null;
-  return own === null ? denialFields(verdict, sqlstateOf(verdict.code)) : syntaxErrorFields(own);
+  return { type: 'deny', denial, fields: denialFields(denial.verdict, sqlstateOf(denial.verdict.code)) };
 }
 
 async function hold(session: PgSession, request: Request, action: SqlAction, verdict: Verdict): Promise<Judged> {

@@ -1,5 +1,6 @@
 import type { Verdict } from '#crds/policy/verdict.ts';
 import type { ErrorFields } from '../../wire/postgres/messages/error_notice.ts';
+import type { Expect } from './expect.ts';
 
 /** insufficient_privilege: every denial that a policy makes. */
 export const DENIED = '42501';
@@ -11,6 +12,14 @@ export const CANCELED = '57014';
 /** A denial in the protocol's own words: SQLSTATE, a message that names policy and rule, and a hint. */
 export function denialFields(verdict: Verdict, sqlstate: string, severity: 'ERROR' | 'FATAL' = 'ERROR'): ErrorFields {
   return { severity, sqlstate, message: `chaperone: ${verdict.message}`, hint: hintFor(verdict) };
+}
+
+/** In place of the server's error of what it was made to reject. */
+export function poisoned({ fields, placedByServer }: Expect & { type: 'poison' }, own: ErrorFields): ErrorFields {
+  // Both are made by the same lines of the scanner, or the place is another.
+  if (!placedByServer || own.file !== fields.file || own.routine !== fields.routine) return fields;
+  const { severity, severityEnglish, line } = own;
+  return { ...fields, severity, ...(severityEnglish !== undefined && { severityEnglish }), ...(line !== undefined && { line }) };
 }
 
 /** The unrecoverable end of a session. */

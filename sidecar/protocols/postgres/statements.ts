@@ -1,6 +1,7 @@
 import type { Analysis } from '../../mask/postgres/analyse.ts';
 import type { Recorded } from '../../permit.ts';
 import type { Column } from '../../wire/postgres/messages/row_description.ts';
+import type { Expect } from './expect.ts';
 
 /** A prepared statement: by Parse, or by SQL's PREPARE (both share one name space on the server). */
 export interface Prepared {
@@ -47,3 +48,9 @@ export function columnsFor(portal: Portal, analysis: Analysis): readonly Column[
 }
 
 export type Named = Prepared | Portal;
+
+/** The prepared statement that an answer of the extended protocol is about; null where it is about none. */
+export function preparedOf(head: Expect | undefined): Prepared | null {
+  const named = head?.type === 'parse' || head?.type === 'bind' ? head.change.value : head?.type === 'describe' ? head.of : null;
+  return named === null ? null : named.type === 'portal' ? named.statement : named;
+}

@@ -29,6 +29,7 @@ export interface ErrorFields {
   readonly routine?: string;
 }
 
+/** In the order in which the server sends them. */
 const LETTERS = [
   ['S', 'severity'],
   ['V', 'severityEnglish'],
@@ -36,15 +37,15 @@ const LETTERS = [
   ['M', 'message'],
   ['D', 'detail'],
   ['H', 'hint'],
-  ['P', 'position'],
-  ['p', 'internalPosition'],
-  ['q', 'internalQuery'],
   ['W', 'where'],
   ['s', 'schema'],
   ['t', 'table'],
   ['c', 'column'],
   ['d', 'dataType'],
   ['n', 'constraint'],
+  ['P', 'position'],
+  ['p', 'internalPosition'],
+  ['q', 'internalQuery'],
   ['F', 'file'],
   ['L', 'line'],
   ['R', 'routine'],
