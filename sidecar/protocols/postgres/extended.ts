@@ -9,6 +9,7 @@ import { type Bind, decodeBind, formatAt } from '../../wire/postgres/messages/bi
 import { decodeClose, decodeDescribe, encodeDescribe } from '../../wire/postgres/messages/describe_close.ts';
 import { decodeExecute } from '../../wire/postgres/messages/execute.ts';
 import { decodeParse, encodeParse } from '../../wire/postgres/messages/parse.ts';
+import { denyExtended } from './deny.ts';
 import { runGuardedExecute } from './guard.ts';
 import { deniedByGuard } from './guard-rules.ts';
 import { type Judged, judgeStatement, type Request, recordRefusal, refuse } from './judge.ts';
@@ -52,7 +53,7 @@ function withName(session: PgSession, kind: NameKind, name: string, then: (found
 
 function refuseMessage(session: PgSession, message: string, denial: Denial, sqlstate = sqlstateOf(denial.verdict.code)): void {
   recordRefusal(session, message, denial);
-  session.denyExtended(denialFields(denial.verdict, sqlstate));
+  denyExtended(session, denialFields(denial.verdict, sqlstate));
 }
 
 function unknown(session: PgSession, kind: NameKind, message: string): void {
@@ -281,7 +282,7 @@ function send(session: PgSession, portal: Portal, run: Run, again: Buffer | null
 }
 
 function denied(session: PgSession, judged: Exclude<Judged, { type: 'send' }>): void {
-  if (judged.type === 'deny') session.denyExtended(judged.fields, judged);
+  if (judged.type === 'deny') denyExtended(session, judged.fields, judged);
 }
 
 function then(judged: Judged | Promise<Judged>, proceed: (judged: Judged) => Then): Then {

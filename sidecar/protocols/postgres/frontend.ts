@@ -8,6 +8,7 @@ import { decodeEmpty } from '../../wire/postgres/messages/empty.ts';
 import { decodeQuery, encodeQuery } from '../../wire/postgres/messages/query.ts';
 import { encodeReadyForQuery } from '../../wire/postgres/messages/ready_for_query.ts';
 import { FRONTEND } from '../../wire/postgres/types.ts';
+import { denyExtended, denySimple } from './deny.ts';
 import { onBind, onClose, onDescribe, onExecute, onParse } from './extended.ts';
 import { runGuardedQuery } from './guard.ts';
 import { type Judged, judgeStatement, recordRefusal } from './judge.ts';
@@ -73,7 +74,7 @@ const UP_TO_SYNC: ReadonlySet<number> = new Set([
 
 function refusePipeline(session: PgSession, denial: Denial): void {
   recordRefusal(session, 'pipeline', denial);
-  session.denyExtended(denialFields(denial.verdict, sqlstateOf(denial.verdict.code)));
+  denyExtended(session, denialFields(denial.verdict, sqlstateOf(denial.verdict.code)));
 }
 
 const EMPTY: ReadonlySet<number> = new Set([FRONTEND.Sync, FRONTEND.Flush, FRONTEND.Terminate, FRONTEND.CopyDone]);
@@ -118,7 +119,7 @@ function judgeAnalysed(session: PgSession, analysis: Analysis, received: Buffer,
   const judged = judgeStatement(session, request);
   const proceed = (result: Judged): void | Promise<void> => {
     if (result.type === 'dropped') return;
-    if (result.type === 'deny') return session.denySimple(result.fields, result);
+    if (result.type === 'deny') return denySimple(session, result.fields, result);
     const newRun = () => new Run(result.recorded, analysis, session.runHost, session.parts.context.now());
     const { guard } = result.recorded.permit.verdict;
     // In a failed transaction nothing but its end runs.
@@ -137,7 +138,7 @@ function judgeAnalysed(session: PgSession, analysis: Analysis, received: Buffer,
 
 function refuseQuery(session: PgSession, denial: Denial): void {
   recordRefusal(session, 'Query', denial);
-  session.denySimple(denialFields(denial.verdict, sqlstateOf(denial.verdict.code)));
+  denySimple(session, denialFields(denial.verdict, sqlstateOf(denial.verdict.code)));
 }
 
 /** A text that changes how names are read, and then names something, would be judged by the names of before. */
@@ -226,5 +227,5 @@ function onSync(session: PgSession, frame: Frame): void {
 function onFunctionCall(session: PgSession): void {
   const denial = denialOf('function-call', 'NotSupported', 'the FunctionCall message is not supported');
   recordRefusal(session, 'FunctionCall', denial);
-  session.denySimple(denialFields(denial.verdict, DENIED));
+  denySimple(session, denialFields(denial.verdict, DENIED));
 }

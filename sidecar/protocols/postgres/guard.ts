@@ -10,6 +10,7 @@ import type { Denial } from '../../permit.ts';
 import { encodeFlush } from '../../wire/postgres/messages/empty.ts';
 import { encodeErrorResponse } from '../../wire/postgres/messages/error_notice.ts';
 import { encodeReadyForQuery } from '../../wire/postgres/messages/ready_for_query.ts';
+import { denyExtended, denySimple } from './deny.ts';
 import { applyEffects, forgetEffects } from './effects.ts';
 import { deniedByGuard, emptiedBy, mayNotGuard, rowsChanged, tooManyRows, watchedBy } from './guard-rules.ts';
 import { type Request, refuse } from './judge.ts';
@@ -80,7 +81,7 @@ async function finishQuery(guarded: Guarded, own: boolean): Promise<void> {
     if (!own) {
       // The transaction is the client's: it fails, as it does after any error.
       letGo(session, run, 'error');
-      session.denySimple(denialFields(denial.verdict, DENIED));
+      denySimple(session, denialFields(denial.verdict, DENIED));
       session.toServer.flush();
       return session.later.run();
     }
@@ -149,7 +150,7 @@ async function finishExecute(guarded: Guarded): Promise<void> {
     session.toClient.discard();
     noteDenied(run, denial);
     refuse(session, request, denial);
-    if (session.skipping === 'no') session.denyExtended(denialFields(denial.verdict, DENIED));
+    if (session.skipping === 'no') denyExtended(session, denialFields(denial.verdict, DENIED));
     else session.toClient.add(encodeErrorResponse(denialFields(denial.verdict, DENIED)));
   }
   session.toClient.flush();
@@ -216,7 +217,7 @@ function notChecked(guard: RowGuard): Denial {
 /** `own`: our transaction is open; `failed`: the client's has just failed. */
 async function denyBefore(session: PgSession, request: Request, denial: Denial, open: 'none' | 'own' | 'failed'): Promise<void> {
   refuse(session, request, denial);
-  if (open === 'none') return session.denySimple(denialFields(denial.verdict, DENIED));
+  if (open === 'none') return denySimple(session, denialFields(denial.verdict, DENIED));
   if (open === 'own') await askOwn(session, 'ROLLBACK');
   if (session.ended) return;
   session.toClient.add(encodeErrorResponse(denialFields(denial.verdict, DENIED)));
@@ -226,7 +227,7 @@ async function denyBefore(session: PgSession, request: Request, denial: Denial, 
 
 function denyInSegment(session: PgSession, request: Request, denial: Denial): void {
   refuse(session, request, denial);
-  session.denyExtended(denialFields(denial.verdict, DENIED));
+  denyExtended(session, denialFields(denial.verdict, DENIED));
 }
 
 /** The server has refused something of ours and skips to the Sync already. */

@@ -11,8 +11,9 @@ import type { ErrorFields } from '../../wire/postgres/messages/error_notice.ts';
 import { encodeParse } from '../../wire/postgres/messages/parse.ts';
 import { syntaxErrorFields } from '../../wire/postgres/sql/syntax-error.ts';
 import { holdUntilDecided } from '../hold.ts';
+import { ASKED, type ServersWords } from './deny.ts';
 import { denialFields, heldNotice } from './reply.ts';
-import { ASKED, type PgSession, type ServersWords } from './session.ts';
+import type { PgSession } from './session.ts';
 import { sqlstateOf } from './steps.ts';
 
 /** The approver sees all of a statement, or is not asked. */

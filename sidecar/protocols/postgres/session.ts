@@ -9,22 +9,17 @@ import { compileDetectors, type Detectors } from '../../mask/detect.ts';
 import type { Pseudonyms } from '../../mask/detect-strategy.ts';
 import { type Analysis, analyse, type SessionState } from '../../mask/postgres/analyse.ts';
 import type { CatalogLease } from '../../mask/postgres/catalog-store.ts';
-import { maskError } from '../../mask/postgres/errors.ts';
 import { pseudonymsOf } from '../../mask/pseudonym-keys.ts';
 import type { Recorded } from '../../permit.ts';
 import type { Connection, DriverContext, SessionRecorder } from '../../pipeline.ts';
 import type { ByteStream } from '../../transport/stream.ts';
 import type { PostgresConnection } from '../../upstream/postgres/login.ts';
 import { WireError } from '../../wire/postgres/errors.ts';
-import { encodeClose } from '../../wire/postgres/messages/describe_close.ts';
-import { encodeSync } from '../../wire/postgres/messages/empty.ts';
 import { type ErrorFields, encodeErrorResponse, encodeNoticeResponse } from '../../wire/postgres/messages/error_notice.ts';
-import { encodeParse } from '../../wire/postgres/messages/parse.ts';
-import { encodeQuery } from '../../wire/postgres/messages/query.ts';
-import { encodeReadyForQuery, type TransactionStatus } from '../../wire/postgres/messages/ready_for_query.ts';
+import type { TransactionStatus } from '../../wire/postgres/messages/ready_for_query.ts';
 import { LimitMeter } from '../limits.ts';
 import { Assured } from './assured.ts';
-import { ExpectQueue, type OwnQuery } from './expect.ts';
+import { ExpectQueue } from './expect.ts';
 import { KnownShapes } from './known-shapes.ts';
 import { Later } from './later.ts';
 import { LimitUse } from './limit-use.ts';
@@ -39,19 +34,6 @@ import type { Named, Prepared } from './statements.ts';
 const CLOSE_GRACE_MS = 5000;
 /** Names that the sidecar uses on the server; a client's own may not begin so. */
 export const OWN_PREFIX = '_chaperone_';
-/** What the server is only asked to parse. */
-export const ASKED = `${OWN_PREFIX}asked`;
-/** A statement that no server accepts: it puts the server's own state where an error would have put it. */
-const POISON = '/* denied by policy */ CHAPERONE DENIED';
-
-/** How the client is told what the server itself would have told. */
-export interface ServersWords {
-  /** The Parse of the statement, permitted as such; where the server refuses it, the client gets its error. */
-  readonly ask?: Recorded;
-  /** The place in the server's source, which an error shows, is that of an error of the server's own. */
-  readonly placedByServer?: boolean;
-}
-
 export interface SessionParts {
   readonly context: DriverContext;
   readonly connection: Connection;
@@ -268,58 +250,6 @@ export class PgSession {
   sendFollowing(bytes: Buffer): void {
     this.toServer.add(bytes);
     this.segmentSent = true;
-  }
-
-  /** Denies a simple Query. Where the server has state that an error would change, it is made to reject something itself. */
-  denySimple(fields: ErrorFields, words: ServersWords = {}): void {
-    const { ask, placedByServer = false } = words;
-    if (ask !== undefined) {
-      this.denyExtended(fields, words);
-      this.toServer.add(encodeSync());
-      this.queue.push({ type: 'sync', segment: this.segment });
-      this.skipping = 'no';
-      this.nextSegment();
-      return;
-    }
-    if (this.#untouched && !placedByServer) {
-      this.toClient.add(encodeErrorResponse(fields));
-      this.toClient.add(encodeReadyForQuery('I'));
-      return;
-    }
-    this.toServer.add(encodeQuery(POISON));
-    this.queue.push({ type: 'poison', segment: this.segment, fields, placedByServer, simple: true });
-    this.nextSegment();
-  }
-
-  /** Denies a message of the extended protocol; what follows up to the Sync is skipped, as the server would. */
-  denyExtended(fields: ErrorFields, { ask, placedByServer = false }: ServersWords = {}): void {
-    if (ask !== undefined) this.#askToParse(ask);
-    else if (this.#untouched && !placedByServer) {
-      this.toClient.add(encodeErrorResponse(fields));
-      this.skipping = 'local';
-      return;
-    }
-    this.toServer.add(encodeParse({ statement: `${OWN_PREFIX}denied`, text: POISON, parameterTypes: [] }));
-    this.queue.push({ type: 'poison', segment: this.segment, fields, placedByServer, simple: false });
-    this.segmentSent = true;
-    this.skipping = 'server';
-  }
-
-  /** Under a name of ours that is closed again. An error of it is the client's, without what might hold a value; else the denial follows. */
-  #askToParse(parse: Recorded): void {
-    this.sendPermitted(parse);
-    this.toServer.add(encodeClose({ kind: 'statement', name: ASKED }));
-    const done = (): void => {
-      if (!own.failed || this.ownError === null) return;
-      this.toClient.add(encodeErrorResponse(maskError(this.ownError, { touchesMasked: true, detectors: this.detectors })));
-    };
-    const own: OwnQuery = { rows: [], closesLeft: 1, failed: false, done };
-    this.queue.push({ type: 'own', segment: this.segment, own });
-  }
-
-  /** The server has no state that an error would change. */
-  get #untouched(): boolean {
-    return this.queue.empty && this.tx === 'I' && !this.segmentSent;
   }
 
   nextSegment(): void {
