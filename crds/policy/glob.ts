@@ -12,11 +12,11 @@ export function wildcard(pattern: string): TextMatcher {
 function matchesWildcard(pattern: string, text: string): boolean {
   let [p, t, star, resume] = [0, 0, -1, 0];
   while (t < text.length) {
-    if (p < pattern.length && pattern[p] === '*') {
+    if (pattern[p] === '*') {
       star = p;
       resume = t;
       p += 1;
-    } else if (p < pattern.length && pattern[p] === text[t]) {
+    } else if (pattern[p] === text[t]) {
       p += 1;
       t += 1;
     } else if (star >= 0) {
@@ -50,7 +50,7 @@ function matchesSegments(matchers: readonly (TextMatcher | null)[], parts: reado
   let [m, p, any, resume] = [0, 0, -1, 0];
   while (p < parts.length) {
     const matcher = matchers[m];
-    if (m < matchers.length && matcher === null) {
+    if (matcher === null) {
       any = m;
       resume = p;
       m += 1;
@@ -63,6 +63,6 @@ function matchesSegments(matchers: readonly (TextMatcher | null)[], parts: reado
       p = resume;
     } else return false;
   }
-  while (m < matchers.length && matchers[m] === null) m += 1;
+  while (matchers[m] === null) m += 1;
   return m === matchers.length;
 }

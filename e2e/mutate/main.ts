@@ -1,6 +1,6 @@
 /**
  * `npm run mutate`: small changes to the files that decide, one at a time, each of which a test has to notice. `-- --file PATTERN` takes the files whose
- * path matches, `--minutes N` stops after so long (`--from N` goes on there), `--list` only lists. Prints the survivors and a score. Exits 1 where
+ * path matches, `--only PATTERN` the mutants whose line in this report does, `--minutes N` stops after so long (`--from N` goes on there), `--list` only lists. Prints the survivors and a score. Exits 1 where
  * there is a survivor that equivalent.json does not explain.
  */
 import { readFile } from 'node:fs/promises';
@@ -20,6 +20,7 @@ const limitOf = (tookMs: number): number => 20_000 + 5 * tookMs;
 const { values } = parseArgs({
   options: {
     file: { type: 'string', default: '.' },
+    only: { type: 'string', default: '' },
     minutes: { type: 'string', default: '30' },
     from: { type: 'string', default: '0' },
     list: { type: 'boolean', default: false },
@@ -54,9 +55,10 @@ async function tasksOf(chosen: readonly Subject[]): Promise<Task[]> {
 async function main(): Promise<number> {
   const pattern = new RegExp(values.file);
   const chosen = (await subjects()).filter(({ file }) => pattern.test(file));
-  const tasks = await tasksOf(chosen);
+  const only = new RegExp(values.only);
+  const tasks = (await tasksOf(chosen)).filter((task) => only.test(lineOf(task)));
   if (tasks.length === 0) {
-    say('no file matches');
+    say('nothing matches');
     return 2;
   }
   if (values.list) {

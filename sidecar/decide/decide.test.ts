@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { JudgeInput, ResourcePolicy } from '#crds/policy/engine.ts';
 import type { Verdict } from '#crds/policy/verdict.ts';
 import { Permit } from '../permit.ts';
-import { decide, decideAfterApproval } from './decide.ts';
+import { decide, decideAfterApproval, decideToParse, denialOf } from './decide.ts';
 
 const input: JudgeInput = { principals: [], action: { type: 'connect' }, nowMs: 0 };
 const bytes = Buffer.from('SELECT 1');
@@ -83,6 +83,37 @@ test('an approval counts for the policies and gates that asked, at their generat
     { name: 'apr-1', asked },
   );
   assert.equal(denied.type, 'denial');
+});
+
+test('what will be held may be parsed, what is denied may not', () => {
+  const toParse = (decision: Verdict['decision']) =>
+    decideToParse(
+      policy(() => verdict(decision)),
+      why,
+      input,
+      bytes,
+    );
+  const held = toParse('Hold');
+  assert.ok(held.type === 'permit' && held.permit.verdict.decision === 'Allow' && held.permit.approval === undefined);
+  assert.match(held.permit.verdict.message, /not executed/);
+  assert.equal(toParse('Deny').type, 'denial');
+  const allowed = toParse('Allow');
+  assert.ok(allowed.type === 'permit' && allowed.permit.verdict.message === 'm');
+  assert.equal(decideToParse(null, why, input, bytes).type, 'denial');
+});
+
+test('without a policy the reason is told that is given', () => {
+  const outcome = decide(null, () => verdict('Deny', { code: 'NoSnapshot', message: 'not yet' }), input, bytes);
+  assert.ok(outcome.type === 'denial' && outcome.denial.verdict.message === 'not yet');
+});
+
+test('a denial of our own has an author, and keeps the gates and audit of the verdict that it follows', () => {
+  const own = denialOf('limit', 'LimitExceeded', 'too much').verdict;
+  assert.deepEqual([own.decision, own.authors[0]?.rule, own.gates, own.audit], ['Deny', 'limit', [], []]);
+  const gates = [{ namespace: 'shop', name: 'g', generation: 1 }];
+  const audit = [{ decision: 'Deny' as const, code: 'DeniedByRule' as const, authors: [author] }];
+  const after = denialOf('approval', 'ApprovalDenied', 'no', verdict('Hold', { gates, audit })).verdict;
+  assert.deepEqual([after.decision, after.authors, after.gates, after.audit], ['Deny', [author], gates, audit]);
 });
 
 test('a Permit can not be made without its maker', () => {
