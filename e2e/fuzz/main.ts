@@ -1,12 +1,14 @@
 /**
  * `npm run fuzz`: coverage-guided, for a minute. `-- --seconds N` for longer, `--target NAME` one of them, `--seed N` to tell a run again.
  * Inputs that run new code are kept in corpus/ with `--keep`; one that breaks an invariant is kept in corpus/findings and makes it exit 1.
- * `--target masking` makes SQL in place of bytes: statements over the corpora's schema, against two databases that differ in their secrets alone.
+ * `--target masking` makes SQL in place of bytes: statements over the corpora's schema, against two databases that differ in their secrets alone. `--target differential` compares our
+ * reading of SQL with that of real servers: which texts they take, how many statements of which kind, and whether what we call reading writes.
  */
 import { parseArgs } from 'node:util';
 import { loadParser } from '#sidecar/wire/postgres/sql/parse.ts';
 import { readCorpus, writeCorpus, writeFinding } from './corpus.ts';
 import { Coverage } from './coverage.ts';
+import { fuzzDifferential } from './differential/fuzz.ts';
 import { fuzzMasking } from './masking/fuzz.ts';
 import { Dice, mutate } from './mutate.ts';
 import { TARGETS, type Target } from './targets.ts';
@@ -27,8 +29,10 @@ const { values } = parseArgs({
 });
 const targets = TARGETS.filter(({ name }) => values.target === undefined || name === values.target);
 const dice = new Dice(Number(values.seed));
-const masks = values.target === undefined || values.target === 'masking';
-const shareMs = (Number(values.seconds) * 1000) / (targets.length + (masks ? 1 : 0));
+/** Those that make SQL, and need servers. */
+const SQL = { masking: fuzzMasking, differential: fuzzDifferential } as const;
+const withServers = Object.entries(SQL).filter(([name]) => values.target === undefined || name === values.target);
+const shareMs = (Number(values.seconds) * 1000) / (targets.length + withServers.length);
 await loadParser();
 const coverage = new Coverage();
 await coverage.start();
@@ -36,9 +40,9 @@ let findings = 0;
 process.stdout.write(`seed ${values.seed}\n`);
 for (const target of targets) findings += await fuzz(target, shareMs);
 coverage.stop();
-if (masks) findings += await fuzzMasking(Number(values.seed), shareMs);
+for (const [, run] of withServers) findings += await run(Number(values.seed), shareMs);
 process.stdout.write(`${findings} findings\n`);
-process.exitCode = findings > 0 || (targets.length === 0 && !masks) ? 1 : 0;
+process.exitCode = findings > 0 || targets.length + withServers.length === 0 ? 1 : 0;
 
 async function fuzz(target: Target, forMs: number): Promise<number> {
   const corpus: Buffer[] = [];

@@ -38,7 +38,7 @@ export async function startTwins(major: Major): Promise<Twins> {
     const started = sidecar;
     return {
       server,
-      functions: await functionsOf(server),
+      functions: await functionsOf(server, 'left'),
       portOf: (side, mode) => started.portOf(`${side}-${mode.toLowerCase()}`),
       stop: async () => {
         await started.stop();
@@ -61,8 +61,9 @@ async function run(server: Postgres, database: string, statements: readonly stri
   }
 }
 
-async function functionsOf(server: Postgres): Promise<readonly ServerFunction[]> {
-  const client = await open(server, 'left');
+/** Those that can be called with what the grammar makes. */
+export async function functionsOf(server: Postgres, database: string): Promise<readonly ServerFunction[]> {
+  const client = await open(server, database);
   try {
     const sql = `SELECT DISTINCT p.proname AS name, (SELECT coalesce(array_agg(t.typname ORDER BY a.n), '{}') FROM unnest(p.proargtypes) WITH ORDINALITY a(oid, n)
       JOIN pg_type t ON t.oid = a.oid)::text[] AS arguments FROM pg_proc p WHERE p.prokind IN ('f', 'a') AND p.pronargs BETWEEN 1 AND 4 ORDER BY 1, 2`;
