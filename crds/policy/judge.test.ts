@@ -21,21 +21,40 @@ test('a verdict is remembered only where nothing but the statements decides it',
   for (const [what, more] of [
     ['windows', { windows: WORKDAY, rules: [deny] }],
     ['a condition', { rules: [{ ...deny, when: `now.getDayOfWeek() == 1` }] }],
+    ['a condition beside a rule without one', { rules: [{ ...deny, when: `now.getDayOfWeek() == 1` }, ALLOW] }],
   ] as const) {
     const decisionAt = judged({ still: { rules: [ALLOW] }, moving: more });
-    assert.deepEqual([MONDAY_MS, SUNDAY_MS, MONDAY_MS].map((ms) => decisionAt(ms)), ['Deny', 'Allow', 'Deny'], what);
+    assert.deepEqual(
+      [MONDAY_MS, SUNDAY_MS, MONDAY_MS].map((ms) => decisionAt(ms)),
+      ['Deny', 'Allow', 'Deny'],
+      what,
+    );
   }
+});
+
+test('a verdict by conditions alone is not remembered', () => {
+  const decisionAt = judged({ moving: { rules: [{ ...ALLOW, when: `now.getDayOfWeek() == 1` }] } });
+  assert.deepEqual(
+    [MONDAY_MS, SUNDAY_MS].map((ms) => decisionAt(ms)),
+    ['Allow', 'Deny'],
+  );
 });
 
 test('a verdict that is remembered is the one of whoever it is about', () => {
   const decisionAt = judged({ mine: { rules: [ALLOW] } });
   const [mine, other] = [principalsOf('workload'), principalsOf('neighbour')];
-  assert.deepEqual([mine, other, mine].map((who) => decisionAt(MONDAY_MS, who)), ['Allow', 'Deny', 'Allow']);
+  assert.deepEqual(
+    [mine, other, mine].map((who) => decisionAt(MONDAY_MS, who)),
+    ['Allow', 'Deny', 'Allow'],
+  );
 });
 
 test('no time is a denial', () => {
   const decisionAt = judged({ open: { rules: [ALLOW] } });
-  assert.deepEqual([Number.NaN, Number.POSITIVE_INFINITY].map((ms) => decisionAt(ms)), ['Deny', 'Deny']);
+  assert.deepEqual(
+    [Number.NaN, Number.POSITIVE_INFINITY].map((ms) => decisionAt(ms)),
+    ['Deny', 'Deny'],
+  );
 });
 
 test('a session is read only on the server where a policy says so at all times, and is enforced', () => {

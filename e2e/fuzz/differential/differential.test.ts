@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { hasPostgres } from '../../postgres/server.ts';
 import { compare, startBench } from './fuzz.ts';
 
-const TEXTS = 250;
+const TEXTS = 120;
 /** Under load there may be time for fewer. */
 const LIMIT_MS = 40_000;
 

@@ -1,6 +1,6 @@
 /** `npm run fuzz -- --target masking`: as many statements as there is time for. What leaks is kept, and played by `npm test` for ever. */
-import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { hasPostgres } from '../../postgres/server.ts';
 import { type Leak, MaskingFuzz, type Tally } from './run.ts';
 import type { Sent } from './statements.ts';
@@ -43,5 +43,6 @@ export async function readLeaks(): Promise<readonly { readonly sent: Sent; reado
 async function keep(leaks: readonly Leak[]): Promise<void> {
   if (leaks.length === 0) return;
   const lines = [...(await readLeaks()), ...leaks.map(({ sent, mode }) => ({ sent, mode }))].map((leak) => JSON.stringify(leak));
+  await mkdir(dirname(FINDINGS), { recursive: true });
   await writeFile(FINDINGS, `${[...new Set(lines)].join('\n')}\n`);
 }

@@ -1,12 +1,23 @@
 /** From what the text says to what policy judges: names resolved, what is behind them added. */
 import type { SqlName, SqlStatement, StatementKind } from '#crds/policy/action.ts';
-import { text } from '#sidecar/wire/postgres/sql/ast.ts';
-import type { FunctionFact, RelationFact, StatementFacts } from '#sidecar/wire/postgres/sql/facts.ts';
+import { asNode, type Fields, list, text } from '#sidecar/wire/postgres/sql/ast.ts';
+import type { FunctionFact, RelationFact, StatementFacts, WrittenName } from '#sidecar/wire/postgres/sql/facts.ts';
 import { classifySetting } from '#sidecar/wire/postgres/sql/settings.ts';
 import { droppedRelations } from '#sidecar/wire/postgres/sql/statements.ts';
 import type { Relation } from './catalog.ts';
-import { candidateFunctions, candidateOperators, creationSchema, isTemporary, type Resolver, resolveRelation } from './resolve.ts';
+import { FIRST_USER_OID } from './catalog-queries.ts';
+import { effectsOfFunction } from './function-effects.ts';
+import {
+  candidateFunctions,
+  candidateOperators,
+  creationSchema,
+  isTemporary,
+  type Resolver,
+  resolveRelation,
+  resolveType,
+} from './resolve.ts';
 import { statementEffects } from './statement-effects.ts';
+import { builtInsAreCastByCode, rowsAreCastByCode, typeRunsCode } from './type-code.ts';
 import { isReadingFunction } from './vet-lists.ts';
 import type { MaskedCatalog } from './world.ts';
 
@@ -91,21 +102,48 @@ function onlyReads(facts: StatementFacts, names: Names): boolean {
 }
 
 function runsOnlyReadingCode(facts: StatementFacts, at: Resolver | null): boolean {
-  if (at === null)
-    return facts.functions.length === 0 && facts.operators.every((name) => name.schema === '' || name.schema === 'pg_catalog');
-  const functionsRead = facts.functions.every((name) => {
-    const candidates = candidateFunctions(at, name);
-    return (candidates.length > 0 || name.syntax) && candidates.every(isReadingFunction);
-  });
+  if (at === null) {
+    const builtIn = ({ schema }: { readonly schema: string }): boolean => schema === 'pg_catalog';
+    return (
+      facts.functions.length === 0 && facts.types.every(builtIn) && facts.operators.every((name) => name.schema === '' || builtIn(name))
+    );
+  }
   return (
-    functionsRead &&
+    facts.functions.every((name) => callsReadingCode(at, name)) &&
+    facts.columns.every((column) => isNoWritingField(at, column)) &&
     facts.operators.every((name) =>
       candidateOperators(at, name).every((item) => item.function !== null && isReadingFunction(item.function)),
-    )
+    ) &&
+    facts.types.every((name) => isMadeWithoutCode(at, name)) &&
+    !builtInsAreCastByCode(at.catalog)
   );
 }
 
-/** A view runs functions of its own. */
+/** Some that say of themselves that they only read run what they are given as text. What an aggregate runs for each row is declared elsewhere. */
+function callsReadingCode(at: Resolver, name: FunctionFact): boolean {
+  const candidates = candidateFunctions(at, name);
+  if (candidates.length === 0) return name.syntax;
+  return candidates.every((item) => {
+    if (!isReadingFunction(item)) return false;
+    if (item.oid < FIRST_USER_OID) return effectsOfFunction(item).length === 0;
+    return item.kind === 'Function' || item.ofExtension;
+  });
+}
+
+/** `row.name` calls the function of that name where the row has no such column. */
+function isNoWritingField({ catalog }: Resolver, column: Fields): boolean {
+  const parts = list(column.fields);
+  const name = text(asNode(parts.at(-1), 'String')?.sval);
+  if (parts.length < 2 || name === '') return true;
+  return (catalog.functions.get(name) ?? []).every((item) => item.schema === 'pg_catalog' || isReadingFunction(item));
+}
+
+function isMadeWithoutCode(at: Resolver, name: WrittenName): boolean {
+  const type = resolveType(at, name);
+  return type !== null && !typeRunsCode(at.catalog, type);
+}
+
+/** A view runs functions of its own, a policy those of its condition, and a cast the ones that it is made of. */
 function readsWithoutEffect(fact: RelationFact, names: Names): boolean {
   if (names.at === null || names.world === null) return false;
   const { world } = names;
@@ -113,6 +151,8 @@ function readsWithoutEffect(fact: RelationFact, names: Names): boolean {
   if (relation === null) return false;
   const inside: Resolver = { catalog: world.catalog, searchPath: ['pg_catalog'], database: '' };
   return [relation, ...world.reached(relation)].every((item) => {
+    if (rowsAreCastByCode(world.catalog, item)) return false;
+    if (item.code.some(({ why, function: code }) => why === 'policy' && !isReadingFunction(code))) return false;
     if (item.definition === null || item.kind !== 'View') return true;
     const body = world.viewBody(item);
     return body !== null && !body.facts.locking && body.facts.unknown.length === 0 && runsOnlyReadingCode(body.facts, inside);

@@ -11,6 +11,7 @@ import type { CatalogFunction, Relation } from './catalog.ts';
 import { FIRST_USER_OID } from './catalog-queries.ts';
 import { effectsOfFunction, isTrustedTrigger } from './function-effects.ts';
 import { candidateFunctions, candidateOperators, type Resolver, resolveRelation, resolveType } from './resolve.ts';
+import { builtInsAreCastByCode, columnsRunCode, rowsAreCastByCode, typeRunsCode } from './type-code.ts';
 import { isTrustedCode } from './vet-lists.ts';
 
 /** System views that read the server's files. */
@@ -66,10 +67,9 @@ function addCode(out: EffectSet, facts: StatementFacts, place: Place): void {
   }
   for (const written of facts.types) {
     const type = resolveType(at, written);
-    if (type === null || type.oid < FIRST_USER_OID) continue;
-    const casts = at.catalog.castTypes.some((cast) => cast.source === type.oid || cast.target === type.oid);
-    if (type.checksByFunction || casts) out.add('OpaqueCode', `type ${type.schema}.${type.name}`);
+    if (type !== null && typeRunsCode(at.catalog, type)) out.add('OpaqueCode', `type ${type.schema}.${type.name}`);
   }
+  if (builtInsAreCastByCode(at.catalog)) out.add('OpaqueCode', 'a cast between built-in types');
 }
 
 function addFunction(out: EffectSet, fact: FunctionFact, place: Place): void {
@@ -141,6 +141,9 @@ function addBehind(out: EffectSet, item: Relation, writes: boolean, inside: Plac
     else if (FILE_VIEWS.has(item.name)) out.add('ServerAccess', name);
     return;
   }
+  const catalog = inside.at?.catalog ?? null;
+  if (catalog !== null && (rowsAreCastByCode(catalog, item) || (writes && columnsRunCode(catalog, item))))
+    out.add('OpaqueCode', `the type of a column of ${name}`);
   if (item.kind === 'Foreign') out.add('ServerAccess', `foreign table ${name}`);
   if (item.kind === 'View') addBody(out, item, inside);
   if (writes && item.hasRules) out.add('OpaqueCode', `a rewrite rule of ${name}`);

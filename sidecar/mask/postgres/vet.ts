@@ -5,6 +5,7 @@ import type { Refusal, RefusalCode } from './analyse.ts';
 import type { CatalogFunction, CatalogType, Relation } from './catalog.ts';
 import { FIRST_USER_OID } from './catalog-queries.ts';
 import { candidateFunctions, candidateOperators, isTemporary, type Resolver, resolveRelation, resolveType } from './resolve.ts';
+import { builtInsAreCastByCode, typeRunsCode } from './type-code.ts';
 import { vetCatalogColumns } from './vet-catalogs.ts';
 import { isSequenceFunction, isTrustedCode, isVettedCatalogRelation, isVettedFunction } from './vet-lists.ts';
 import type { MaskedCatalog } from './world.ts';
@@ -80,8 +81,7 @@ function vetOperators(at: Resolver, facts: StatementFacts): Refusal | null {
 }
 
 function vetTypes(world: MaskedCatalog, at: Resolver, facts: StatementFacts): Refusal | null {
-  const isBuiltIn = (oid: number): boolean => oid < FIRST_USER_OID;
-  if (world.catalog.castTypes.some((cast) => isBuiltIn(cast.source) && isBuiltIn(cast.target))) {
+  if (builtInsAreCastByCode(world.catalog)) {
     return refusal('NotSupported', 'the database has a cast between built-in types through a function of its own');
   }
   for (const name of facts.types) {
@@ -91,16 +91,9 @@ function vetTypes(world: MaskedCatalog, at: Resolver, facts: StatementFacts): Re
       ({ source, target }) => target === type.oid && world.catalog.typesByOid.get(source)?.kind === 'c',
     );
     if (ofRow) return refusal('NotSupported', `rows are cast to ${type.schema}.${type.name} by a function of the database`);
-    if (!isVettedType(world, type)) return refusal('NotSupported', `type ${type.schema}.${type.name} runs functions of its own`);
+    if (typeRunsCode(world.catalog, type)) return refusal('NotSupported', `type ${type.schema}.${type.name} runs functions of its own`);
   }
   return null;
-}
-
-function isVettedType(world: MaskedCatalog, type: CatalogType): boolean {
-  if (type.oid < FIRST_USER_OID) return true;
-  if (type.checksByFunction || world.catalog.castTypes.some((cast) => cast.source === type.oid || cast.target === type.oid)) return false;
-  const inner = world.catalog.typesByOid.get(type.kind === 'd' ? type.base : type.element);
-  return inner === undefined || inner.oid === type.oid || isVettedType(world, inner);
 }
 
 function vetRelations(world: MaskedCatalog, at: Resolver, facts: StatementFacts, depth: number): Refusal | null {
@@ -130,7 +123,7 @@ function vetRelation(world: MaskedCatalog, relation: Relation, writes: boolean, 
   for (const column of relation.columns) {
     const type = world.catalog.typesByOid.get(column.type);
     if (type === undefined) return refusal('NotResolved', `the type of ${name}.${column.name} is not in the catalog`);
-    if (!isVettedType(world, type)) return refusal('NotSupported', `the type of ${name}.${column.name} runs functions of its own`);
+    if (typeRunsCode(world.catalog, type)) return refusal('NotSupported', `the type of ${name}.${column.name} runs functions of its own`);
     if (relation.kind !== 'View' && holdsMaskedRow(world, type))
       return refusal('NotRewritable', `${name}.${column.name} holds rows of a relation with masked columns`);
   }
