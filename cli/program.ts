@@ -101,6 +101,7 @@ function build(io: Io, done: (code: number) => void): Command {
     .option('--tls-cert <file>', "certificate for the agents' leg; default: an own CA in STATE/tls")
     .option('--tls-key <file>', 'its key')
     .option('--metrics-port <port>', 'Prometheus metrics and health on 127.0.0.1')
+    .option('--limit <name=number>', 'a limit of the process (repeatable); docs/limits.md has them', collect, [])
     .option('--drain-timeout <duration>', 'how long sessions may take to end', '10s')
     .action(async (options) => done(await run(options, io)));
 

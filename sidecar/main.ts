@@ -9,6 +9,7 @@ import { readIssuers } from './identity/read-issuers.ts';
 import type { Log } from './pipeline.ts';
 import { marksOf, watchFiles } from './policy/watch.ts';
 import { parseListens, parsePort, parseWorkload, StartError } from './start/address.ts';
+import { readLimits } from './start/limits.ts';
 import { type OperatorSettings, readOperatorSettings, runWithOperator } from './start/operator.ts';
 import { refuseUnknownListens, type Sidecar, startSidecar } from './start.ts';
 import { lineWriter } from './telemetry/line-writer.ts';
@@ -27,6 +28,7 @@ const OPTIONS = {
   'tls-key': { type: 'string' },
   'metrics-port': { type: 'string' },
   'ttl-seconds': { type: 'string' },
+  limit: { type: 'string', multiple: true },
 } as const;
 /** Put in by `npm run build`; not there in a source tree. */
 declare const CHAPERONE_BUILD: { readonly version: string } | undefined;
@@ -129,6 +131,7 @@ function readSettings(args: string[]) {
       issuers: issuers === undefined ? [] : readIssuers(readFileSync(issuers, 'utf8'), dirname(issuers)),
       ...(certificateFile === undefined || keyFile === undefined ? {} : { tls: { certificateFile, keyFile } }),
       ...(metrics === undefined ? {} : { metricsPort: parsePort('--metrics-port', metrics) }),
+      limits: readLimits(values.limit ?? []),
       ...(ttl === undefined ? {} : { ttlMs: Number(ttl) * 1000 }),
     },
   };

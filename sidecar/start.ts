@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { EgressPolicy } from '#crds/control/names.ts';
 import type { SessionAssurance } from '#crds/policy/assurance.ts';
-import { resourceLimits } from '#crds/policy/limits.ts';
+import { DEFAULT_PROCESS_LIMITS, type ProcessLimits, resourceLimits } from '#crds/policy/limits.ts';
 import { CAPABILITIES } from '#crds/policy/snapshot.ts';
 import { means } from '#crds/policy/subject.ts';
 import { serveAdmin } from './approvals/admin.ts';
@@ -15,6 +15,7 @@ import type { Log, PolicyStore, VerdictLine, Workload } from './pipeline.ts';
 import { createPolicyStore, type PublishResult } from './policy/store.ts';
 import { type ListenAddress, StartError } from './start/address.ts';
 import { createDrivers } from './start/drivers.ts';
+import { watchProcess } from './start/limits.ts';
 import { type Entrances, Listeners, type ListenersOptions } from './start/listeners.ts';
 import { createPublisher } from './start/publish.ts';
 import { openSidecarRecordings, type UploadSettings } from './start/recordings.ts';
@@ -25,6 +26,7 @@ import { createAssurances } from './telemetry/assurances.ts';
 import { Metrics } from './telemetry/metrics.ts';
 import { createCredentialStore, type Secrets } from './upstream/credentials/store.ts';
 import type { NameService } from './upstream/names.ts';
+import { messageBudget } from './wire/postgres/budget.ts';
 
 export interface SidecarOptions {
   /** Folder for keys, recordings, the certificate and the admin socket; made where it is missing. */
@@ -38,6 +40,8 @@ export interface SidecarOptions {
   /** The agents' leg; an own CA in STATE/tls where absent. */
   readonly tls?: { readonly certificateFile: string; readonly keyFile: string };
   readonly metricsPort?: number;
+  /** Of the process; the defaults where absent. */
+  readonly limits?: ProcessLimits;
   /** Loopback where absent. */
   readonly metricsHost?: string;
   /** Looks targets up by DNS alone; by the machine's own ways where absent. */
@@ -53,10 +57,18 @@ export interface SidecarOptions {
   /** In a cluster: its name, what proves the recording key (PEM, leaf first), and the way to the bucket. */
   readonly recording?: { readonly cluster: string; readonly certificates: readonly string[]; readonly upload: UploadSettings };
   /** Where approvals are kept elsewhere: a cluster. The local broker has none then. */
-  readonly approvals?: (parts: { readonly policy: PolicyStore; readonly now: () => number }) => RemoteApprovals;
+  readonly approvals?: (parts: ApprovalParts) => RemoteApprovals;
   readonly log: Log;
   readonly onVerdict?: (line: VerdictLine) => void;
   readonly now?: () => number;
+}
+
+/** What approvals that are kept elsewhere are given. */
+export interface ApprovalParts {
+  readonly policy: PolicyStore;
+  readonly now: () => number;
+  readonly maxPendingPerAsker: number;
+  readonly maxPending: number;
 }
 
 /** A sidecar that runs. Keys of `addresses` are `namespace/name` of the resource. */
@@ -137,8 +149,11 @@ async function assemble(options: SidecarOptions, opened: Close[], closeAll: () =
   const identity = createIdentityVerifier({ issuers: [...local, ...(options.issuers ?? [])], now, workloadProof });
   const credentials = createCredentialStore();
   const { startTls, caFile } = await openTls({ state, given: options.tls, listen, now });
-  const broker = opening(createApprovalBroker({ policy, matches: means, now, onEvent: (view) => telemetry.approval(view) }));
-  const approvals = options.approvals === undefined ? broker : opening(options.approvals({ policy, now }));
+  const { limits = DEFAULT_PROCESS_LIMITS } = options;
+  const pending = { maxPendingPerAsker: limits.maxPendingApprovals, maxPending: limits.maxPendingApprovalsTotal };
+  const broker = opening(createApprovalBroker({ policy, matches: means, now, ...pending, onEvent: (view) => telemetry.approval(view) }));
+  const approvals = options.approvals === undefined ? broker : opening(options.approvals({ policy, now, ...pending }));
+  const budget = messageBudget(process.constrainedMemory(), limits.maxBufferedTotalBytes);
   const onVerdict = (line: VerdictLine) => {
     telemetry.verdict(line);
     options.onVerdict?.(line);
@@ -158,6 +173,7 @@ async function assemble(options: SidecarOptions, opened: Close[], closeAll: () =
       ...(names && { names: (namespace: string) => names.for(namespace) }),
     },
     startTls,
+    budget,
   );
   const serve: ListenersOptions['serve'] = (protocol, connection) => drivers[protocol].serve(connection);
   const doorOf: ListenersOptions['doorOf'] = (resource, protocol) => ({
@@ -177,6 +193,8 @@ async function assemble(options: SidecarOptions, opened: Close[], closeAll: () =
   const telemetry = opening(
     await openTelemetry({ port: options.metricsPort, host: options.metricsHost, ready, approvals, listeners, policy, assurances }, metrics),
   );
+  const watched = watchProcess({ limits, log, now, budget, metrics, onLimit: (limit) => telemetry.limit(limit) });
+  opened.push(() => watched.close());
   const status = () => ({
     version: policy.version,
     stale: policy.stale,

@@ -4,6 +4,7 @@ import type { TokenIssuer } from '#sidecar/identity/issuers.ts';
 import { readIssuers } from '#sidecar/identity/read-issuers.ts';
 import type { Log, VerdictLine } from '#sidecar/pipeline.ts';
 import { addressText, parseListens, parsePort, parseWorkload } from '#sidecar/start/address.ts';
+import { readLimits } from '#sidecar/start/limits.ts';
 import { refuseUnknownListens, type Sidecar, type SidecarOptions, startSidecar } from '#sidecar/start.ts';
 import { lineWriter } from '#sidecar/telemetry/line-writer.ts';
 import { createLog } from '#sidecar/telemetry/log.ts';
@@ -27,6 +28,7 @@ export interface RunOptions extends Common {
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly metricsPort?: string;
+  readonly limit: readonly string[];
   readonly drainTimeout: string;
 }
 
@@ -76,6 +78,7 @@ function settingsOf(options: RunOptions): Settings {
       workload,
       listen: parseListens(options.listen),
       issuers: options.issuers === undefined ? [] : issuersOf(options.issuers),
+      limits: readLimits(options.limit),
       ...(tlsCert === undefined || tlsKey === undefined ? {} : { tls: { certificateFile: tlsCert, keyFile: tlsKey } }),
       ...(options.metricsPort === undefined ? {} : { metricsPort: parsePort('--metrics-port', options.metricsPort) }),
     },

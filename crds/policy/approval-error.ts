@@ -20,8 +20,12 @@ export class ApprovalError extends Error {
   override readonly name = 'ApprovalError';
   readonly code: ApprovalErrorCode;
 
-  constructor(code: ApprovalErrorCode, message: string) {
+  /** With LimitExceeded: the limit is one of all askers together. */
+  readonly ofAll: boolean;
+
+  constructor(code: ApprovalErrorCode, message: string, { ofAll = false } = {}) {
     super(message);
     this.code = code;
+    this.ofAll = ofAll;
   }
 }

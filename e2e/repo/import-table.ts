@@ -56,7 +56,7 @@ export const TABLE: readonly Row[] = [
     node: [...BYTES, ...FILES, ...SOCKETS],
   },
   { of: 'sidecar/policy', tree: STAGE, packages: [], node: [...BYTES, ...FILES] },
-  { of: 'sidecar/telemetry', tree: STAGE, packages: ['pino'], node: [...BYTES, ...FILES, ...SOCKETS] },
+  { of: 'sidecar/telemetry', tree: STAGE, packages: ['pino'], node: [...BYTES, ...FILES, ...SOCKETS, 'perf_hooks'] },
   { of: 'sidecar/protocols', tree: [...CONTRACT, 'sidecar'], packages: [], node: [...BYTES, ...SOCKETS, 'crypto'] },
   { of: 'sidecar/start.ts', tree: [...CONTRACT, 'sidecar'], packages: [], node: [...BYTES, ...FILES, ...SOCKETS] },
   { of: 'sidecar/start', tree: [...CONTRACT, 'sidecar'], packages: [], node: [...BYTES, ...FILES, ...SOCKETS] },

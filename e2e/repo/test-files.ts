@@ -7,10 +7,13 @@ export const ALL_TESTS = ['crds', 'charts', 'sidecar', 'operator', 'cli', 'examp
 /** What needs programs of the system (psql, psycopg2, pgbench) or a Kubernetes: `npm run e2e`. */
 export const NEEDS_SYSTEM = ['e2e/clients', 'e2e/charts', 'e2e/cluster', 'e2e/operator', 'e2e/kubernetes', 'e2e/records'];
 
-/** The test files under the folders; those that need programs of the system only where they are asked for. */
+/** What takes minutes, and the memory of the process is looked at meanwhile: `npm run resources`. */
+const LONG = ['e2e/resources'];
+
+/** The test files under the folders; those that need programs of the system, or take minutes, only where they are asked for. */
 export async function testFiles(folders: readonly string[]): Promise<string[]> {
   const asked = (path: string) => folders.some((folder) => path === folder || path.startsWith(`${folder.replace(/\/$/, '')}/`));
   const tests = (await pathsInTree()).filter((path) => path.endsWith('.test.ts') && asked(path));
-  const skipped = NEEDS_SYSTEM.filter((folder) => !folders.some((wanted) => wanted.startsWith(folder)));
+  const skipped = [...NEEDS_SYSTEM, ...LONG].filter((folder) => !folders.some((wanted) => wanted.startsWith(folder)));
   return tests.filter((path) => !skipped.some((folder) => path.startsWith(`${folder}/`)));
 }

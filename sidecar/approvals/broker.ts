@@ -140,5 +140,6 @@ function refuseTooMany(ask: ApprovalAsk, pending: readonly Request[], options: B
   const own = pending.filter((request) => askerKey(request.ask.principals) === asker).length;
   const perAsker = options.maxPendingPerAsker ?? 10;
   if (own >= perAsker) throw new ApprovalError('LimitExceeded', `${own} requests of yours wait already; at most ${perAsker} may`);
-  if (pending.length >= (options.maxPending ?? 200)) throw new ApprovalError('LimitExceeded', 'too many requests wait already');
+  if (pending.length >= (options.maxPending ?? 200))
+    throw new ApprovalError('LimitExceeded', 'too many requests wait already', { ofAll: true });
 }

@@ -126,7 +126,7 @@ export function createRemoteApprovals({ channel, policy, now, maxPendingPerAsker
     if (own >= maxPendingPerAsker) {
       throw new ApprovalError('LimitExceeded', `${own} requests of yours wait already; at most ${maxPendingPerAsker} may`);
     }
-    if (waiting.size >= maxPending) throw new ApprovalError('LimitExceeded', 'too many requests wait already');
+    if (waiting.size >= maxPending) throw new ApprovalError('LimitExceeded', 'too many requests wait already', { ofAll: true });
     const timeoutMs = Math.min(...gates.map((gate) => gate.timeoutSeconds)) * 1000;
     const id = randomUUID();
     const { promise, resolve } = Promise.withResolvers<ApprovalOutcome>();

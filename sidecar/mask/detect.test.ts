@@ -8,6 +8,7 @@ import { findEmails } from './detect-email.ts';
 import { findIbans } from './detect-iban.ts';
 import { findCloudKeys, findJwts, findPrivateKeys } from './detect-keys.ts';
 import { findPhones, findSsns } from './detect-numbers.ts';
+import { slow } from './slow.ts';
 
 const AUTHOR = { kind: 'MaskingRule', namespace: 'shop', name: 'data', generation: 1, rule: 'x' } as const;
 const REDACT: SnapshotStrategy = { type: 'Redact' };
@@ -236,3 +237,20 @@ for (const find of [findCards, findEmails, findIbans, findSsns, findPhones, find
     }
   });
 }
+
+test('a custom pattern that takes too long masks the whole text, however long, and is told', (t) => {
+  const { detectorMs, onDetector } = slow;
+  t.after(() => Object.assign(slow, { detectorMs, onDetector }));
+  const told: number[] = [];
+  const detectors = compileDetectors([
+    { type: 'Custom', name: 'own', pattern: '(a|b|ab|ba)*abcabc[0-9]{1,30}x', strategy: { type: 'Redact' }, author: AUTHOR },
+  ]);
+  const text = 'abcabc1 '.repeat(25_000);
+  assert.equal(detectors.mask(text).hits, 0);
+  // A clock of CPU time may be coarse: whatever it says is too long.
+  Object.assign(slow, { detectorMs: -1, onDetector: (ms: number) => told.push(ms) });
+  assert.deepEqual(detectors.mask(text), { text: '[redacted]', hits: 1, nulled: false });
+  assert.equal(detectors.mask('abcabc1 '.repeat(5000)).hits, 1);
+  assert.equal(told.length, 2);
+  assert.equal(detectors.mask('short').hits, 0);
+});

@@ -1,3 +1,4 @@
+import { ApprovalError } from '#crds/policy/approval-error.ts';
 import type { JudgeInput } from '#crds/policy/engine.ts';
 import type { ReasonCode, Verdict } from '#crds/policy/verdict.ts';
 import { askedBy, decide, decideAfterApproval, denialOf } from '../decide/decide.ts';
@@ -5,7 +6,7 @@ import type { Denial, Permit } from '../permit.ts';
 import type { ApprovalAsk, ApprovalOutcome, DriverContext, ResourceKey, SessionRecorder } from '../pipeline.ts';
 
 export interface Held {
-  readonly context: Pick<DriverContext, 'approvals' | 'policy' | 'now'>;
+  readonly context: Pick<DriverContext, 'approvals' | 'policy' | 'now' | 'onLimit'>;
   readonly recorder: SessionRecorder;
   readonly resource: ResourceKey;
   readonly input: Omit<JudgeInput, 'nowMs'>;
@@ -50,6 +51,7 @@ export async function holdUntilDecided(held: Held, first: Verdict): Promise<Rele
       if (outcome.type !== 'hold') return used(held, outcome);
       asked = outcome.verdict;
     } catch (error: unknown) {
+      countLimit(held, error);
       return { type: 'denial', denial: denialOfError(error, asked) };
     }
   }
@@ -145,6 +147,11 @@ const OUTCOME_CODES: { readonly [type in Exclude<ApprovalOutcome['type'], 'appro
 
 function refusalOf(outcome: Exclude<ApprovalOutcome, { type: 'approved' }>, asked: Verdict): Denial {
   return denialOf('approval', OUTCOME_CODES[outcome.type], `${asked.message}: ${outcome.message} (${outcome.name})`, asked);
+}
+
+function countLimit({ context, resource }: Held, error: unknown): void {
+  if (!(error instanceof ApprovalError) || error.code !== 'LimitExceeded') return;
+  context.onLimit?.(error.ofAll ? 'maxPendingApprovalsTotal' : 'maxPendingApprovals', resource);
 }
 
 /** ApprovalError of approvals/ carries a reason code; anything else is unavailable. */

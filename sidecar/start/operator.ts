@@ -1,7 +1,9 @@
 /** Cluster mode: identity, policy, Secrets and approvals come from an operator. */
+
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { PATHS, PORTS } from '#crds/control/names.ts';
+import type { ProcessLimits } from '#crds/policy/limits.ts';
 import { CAPABILITIES } from '#crds/policy/snapshot.ts';
 import { createRemoteApprovals } from '../approvals/remote.ts';
 import type { OperatorAddress } from '../control/channel.ts';
@@ -11,6 +13,7 @@ import type { Log, VerdictLine } from '../pipeline.ts';
 import { openKeys } from '../record/keys.ts';
 import { type Sidecar, startSidecar } from '../start.ts';
 import { type ListenAddress, parseListens, parsePort, StartError } from './address.ts';
+import { readLimits } from './limits.ts';
 import { POD_OPTIONS, podSettings } from './pod-options.ts';
 
 const OPTIONS = {
@@ -21,6 +24,7 @@ const OPTIONS = {
   listen: { type: 'string', multiple: true },
   'metrics-port': { type: 'string' },
   'ttl-seconds': { type: 'string' },
+  limit: { type: 'string', multiple: true },
   ...POD_OPTIONS,
 } as const;
 
@@ -31,6 +35,7 @@ export interface OperatorSettings {
   readonly state: string;
   readonly listen: ReadonlyMap<string, ListenAddress>;
   readonly metricsPort: number | null;
+  readonly limits: ProcessLimits;
   /** What only a sidecar in a pod has. */
   readonly pod: ReturnType<typeof podSettings>;
   /** How long a policy holds that no operator has confirmed. */
@@ -54,6 +59,7 @@ export function readOperatorSettings(args: readonly string[]): OperatorSettings 
     listen: parseListens(values.listen ?? []),
     metricsPort: metrics === undefined ? null : parsePort('--metrics-port', metrics),
     ttlMs: Number(ttl) * 1000,
+    limits: readLimits(values.limit ?? []),
     pod: podSettings(values, Date.now),
   };
 }
@@ -107,7 +113,8 @@ export async function runWithOperator({ settings, version, log, onVerdict, stop 
         certificates: recordingCertificates,
         upload: { slots: (request) => control.slots(request), countersign: (request) => control.countersign(request) },
       },
-      approvals: ({ policy, now }) => createRemoteApprovals({ channel: control.approvals, policy, now }),
+      approvals: (parts) => createRemoteApprovals({ channel: control.approvals, ...parts }),
+      limits: settings.limits,
       listen,
       ttlMs,
       ...(metricsPort === null ? {} : { metricsPort }),

@@ -24,6 +24,16 @@ export const ASSURANCE: Metric = {
   help: 'Open sessions by resource and assurance of masking (A, B, C, None); a session counts from its first statement.',
   type: 'gauge',
 };
+export const BUFFERED: Metric = {
+  name: 'chaperone_buffered_bytes',
+  help: 'Bytes of messages that are not complete or not sent on yet.',
+  type: 'gauge',
+};
+export const LAG: Metric = {
+  name: 'chaperone_event_loop_lag_seconds',
+  help: 'The longest that the event loop was held up in the last second.',
+  type: 'gauge',
+};
 export const EGRESS: Metric = {
   name: 'chaperone_unmonitored_egress_total',
   help: 'Redirected connections to addresses of no ProtectedResource, by what became of them.',

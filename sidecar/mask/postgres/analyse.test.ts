@@ -213,7 +213,7 @@ describe('analysis', () => {
     ['DECLARE c CURSOR FOR SELECT 1', { declares: ['c'] }],
     ['CLOSE c', { closes: ['c'] }],
     ['CLOSE ALL', { closesAll: true }],
-    ['DISCARD ALL', { ddl: true, state: true, deallocatesAll: true, closesAll: true, discardsAll: true }],
+    ['DISCARD ALL', { ddl: true, state: true, deallocatesAll: true, closesAll: true, discardsAll: true, unlistensAll: true }],
     ['COPY orders FROM STDIN', { copyIn: true }],
     ['COPY (SELECT 1) TO STDOUT', { copyOut: true }],
     ["COPY orders FROM '/tmp/x'", { ddl: true }],

@@ -3,6 +3,7 @@ import type { SqlStatement } from '#crds/policy/action.ts';
 import type { MaskPolicy } from '#crds/policy/mask.ts';
 import { loadParser } from '#sidecar/wire/postgres/sql/parse.ts';
 import type { SyntaxError } from '#sidecar/wire/postgres/sql/syntax-error.ts';
+import { cpuMs, slow } from '../slow.ts';
 import { buildAnalysis, forText } from './analyse-build.ts';
 import { literalsLike, rewriteLike, type ShapedAnalysis, shaped, shapeOf } from './analyse-shape.ts';
 import type { Catalog } from './catalog.ts';
@@ -161,7 +162,10 @@ export function newAnalyser(): Analyser {
     }
     const known = context.answers.get(input.sql);
     if (known !== undefined) return known;
+    const begun = cpuMs();
     const { analysis, dependsOnNames, dependsOnIntegers, edits } = buildAnalysis(input, context.world, context.basis);
+    const took = cpuMs() - begun;
+    if (took > slow.parseMs) slow.onParse(took);
     if (dependsOnNames) return analysis;
     remember(context, analysis);
     if (shape !== null && analysis.refusal === null && !dependsOnIntegers) rememberShape(context, shaped(analysis, shape, edits));

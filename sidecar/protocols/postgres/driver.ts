@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { ResourcePolicy } from '#crds/policy/engine.ts';
-import { resourceLimits } from '#crds/policy/limits.ts';
+import { DEFAULT_PROCESS_LIMITS, resourceLimits } from '#crds/policy/limits.ts';
 import type { Principal } from '#crds/policy/principal.ts';
 import { decide, denialOf } from '../../decide/decide.ts';
 import type { StartTls } from '../../listener/tls.ts';
@@ -11,7 +11,7 @@ import type { Connection, Driver, DriverContext, SessionRecorder } from '../../p
 import { UpstreamError } from '../../upstream/errors.ts';
 import { cancelPostgres } from '../../upstream/postgres/cancel.ts';
 import { connectPostgres, type PostgresConnection } from '../../upstream/postgres/login.ts';
-import { messageBudget } from '../../wire/postgres/budget.ts';
+import { type ByteBudget, messageBudget } from '../../wire/postgres/budget.ts';
 import { WireError } from '../../wire/postgres/errors.ts';
 import type { FrameLimits } from '../../wire/postgres/limits.ts';
 import { type ErrorFields, encodeErrorResponse } from '../../wire/postgres/messages/error_notice.ts';
@@ -29,6 +29,8 @@ import { upstreamTarget } from './target.ts';
 export interface PostgresDriverOptions {
   /** Null: the agent's leg is plain, an SSLRequest is answered N. */
   readonly tls: StartTls | null;
+  /** For the messages of all sessions that are not sent on; one of its own where absent. */
+  readonly budget?: ByteBudget;
   readonly frameLimits?: Partial<FrameLimits>;
   readonly connectTimeoutMs?: number;
   /** Between two looks at what each session has used of its limits. */
@@ -54,7 +56,7 @@ class PostgresDriver implements Driver {
   readonly noRoom = encodeErrorResponse(fatalFields('53300', 'too many connections'));
   readonly #context: DriverContext;
   readonly #options: PostgresDriverOptions;
-  readonly #budget = messageBudget(process.constrainedMemory());
+  readonly #budget: ByteBudget;
   readonly #cancelKeys = new CancelKeys();
   readonly #sessions = new Set<PgSession>();
   readonly #catalogSource: CatalogSource;
@@ -66,6 +68,7 @@ class PostgresDriver implements Driver {
   constructor(context: DriverContext, options: PostgresDriverOptions) {
     this.#context = context;
     this.#options = options;
+    this.#budget = options.budget ?? messageBudget(process.constrainedMemory(), DEFAULT_PROCESS_LIMITS.maxBufferedTotalBytes);
     this.#catalogSource = new CatalogSource(context, options.connectTimeoutMs ?? 10_000);
     this.#catalogs = new CatalogStore({
       connect: (key) => this.#catalogSource.connect(key),

@@ -126,3 +126,25 @@ test('portals end with the transaction, statements do not', () => {
   assert.equal(table.lookup('portal', 'p', 2).type, 'unknown');
   assert.equal(table.lookup('statement', 's', 2).type, 'known');
 });
+
+test('a name counts once, however often it is used, and a close that is on its way counts', () => {
+  const table = new NameTable<string>();
+  const propose = (name: string, value: string | null, segment = 1) => table.propose({ kind: 'statement', name, segment, value });
+  const again = Array.from({ length: 50 }, () => propose('', 'x'));
+  assert.equal(table.size('statement'), 1);
+  for (const change of again) table.confirm(change);
+  assert.equal(table.size('statement'), 1);
+  const a = propose('a', 'x');
+  assert.deepEqual([table.size('statement'), table.size('portal')], [2, 0]);
+  table.confirm(a);
+  const closed = propose('a', null, 2);
+  assert.equal(table.size('statement'), 1);
+  propose('b', 'x', 2);
+  propose('c', 'x', 3);
+  assert.equal(table.size('statement'), 3);
+  table.rollback(2);
+  assert.equal(table.size('statement'), 3, 'a is there still, and c comes');
+  table.rollback(3);
+  table.confirm(closed);
+  assert.equal(table.size('statement'), 2);
+});

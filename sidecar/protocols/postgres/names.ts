@@ -20,14 +20,16 @@ export type Found<V> = { readonly type: 'known'; readonly value: V } | { readonl
 /** Changes of one name that the server has not confirmed, oldest first. */
 interface Waiting<V> {
   readonly kind: NameKind;
-  /** The name was not there when the first of them came: it counts. */
-  isNew: boolean;
+  readonly name: string;
+  /** By how much they change the number of names: 1, 0 or -1. */
+  difference: number;
   readonly changes: Change<V>[];
 }
 
 export class NameTable<V> {
   readonly #confirmed = { statement: new Map<string, V>(), portal: new Map<string, V>() };
   readonly #pending = new Map<string, Waiting<V>>();
+  /** Sum of the differences. */
   readonly #added = { statement: 0, portal: 0 };
 
   lookup(kind: NameKind, name: string, segment: number): Found<V> {
@@ -43,13 +45,10 @@ export class NameTable<V> {
   propose(change: Change<V>): Change<V> {
     const { kind, name } = change;
     const key = keyOf(kind, name);
-    const waiting = this.#pending.get(key);
-    if (waiting !== undefined) waiting.changes.push(change);
-    else {
-      const isNew = !this.#confirmed[kind].has(name);
-      if (isNew) this.#added[kind]++;
-      this.#pending.set(key, { kind, isNew, changes: [change] });
-    }
+    const waiting = this.#pending.get(key) ?? { kind, name, difference: 0, changes: [] };
+    waiting.changes.push(change);
+    this.#pending.set(key, waiting);
+    this.#count(waiting);
     return change;
   }
 
@@ -59,9 +58,10 @@ export class NameTable<V> {
     const at = waiting?.changes.indexOf(change) ?? -1;
     if (waiting === undefined || at < 0) return;
     waiting.changes.splice(at, 1);
-    this.#settle(key, waiting, change.value !== null);
     if (change.value === null) this.#confirmed[change.kind].delete(change.name);
     else this.#confirmed[change.kind].set(change.name, change.value);
+    if (waiting.changes.length === 0) this.#pending.delete(key);
+    this.#count(waiting);
   }
 
   /** The server reported an error: what it has not confirmed of that segment did not happen. */
@@ -70,16 +70,19 @@ export class NameTable<V> {
       const left = waiting.changes.filter((change) => change.segment !== segment);
       if (left.length === waiting.changes.length) continue;
       waiting.changes.splice(0, waiting.changes.length, ...left);
-      this.#settle(key, waiting, false);
+      if (left.length === 0) this.#pending.delete(key);
+      this.#count(waiting);
     }
   }
 
-  #settle(key: string, waiting: Waiting<V>, isThere: boolean): void {
-    const isEmpty = waiting.changes.length === 0;
-    if (isEmpty) this.#pending.delete(key);
-    if (!waiting.isNew || !(isEmpty || isThere)) return;
-    waiting.isNew = false;
-    this.#added[waiting.kind]--;
+  #count(waiting: Waiting<V>): void {
+    const { kind, name, changes } = waiting;
+    const last = changes.at(-1);
+    const isThere = this.#confirmed[kind].has(name);
+    const willBe = last === undefined ? isThere : last.value !== null;
+    const difference = Number(willBe) - Number(isThere);
+    this.#added[kind] += difference - waiting.difference;
+    waiting.difference = difference;
   }
 
   /** Portals end with their transaction. */

@@ -91,9 +91,9 @@ describe('the budget of unfinished messages', () => {
   });
 
   it('is a quarter of what the process may have, within bounds', () => {
-    assert.equal(messageBudget(512 * MiB).take(128 * MiB), true);
-    assert.equal(messageBudget(512 * MiB).take(128 * MiB + 1), false);
-    assert.equal(messageBudget(0).take(256 * MiB + 1), false);
-    assert.equal(messageBudget(2 ** 63).take(256 * MiB + 1), false);
+    assert.equal(messageBudget(512 * MiB, 256 * MiB).take(128 * MiB), true);
+    assert.equal(messageBudget(512 * MiB, 256 * MiB).take(128 * MiB + 1), false);
+    assert.equal(messageBudget(0, 256 * MiB).take(256 * MiB + 1), false);
+    assert.equal(messageBudget(2 ** 63, 256 * MiB).take(256 * MiB + 1), false);
   });
 });

@@ -26,9 +26,7 @@ export class ByteBudget {
   }
 }
 
-const MOST_BYTES = 256 * 1024 * 1024;
-
-/** A quarter of the memory that the process may have, and at most 256 MiB. `constrainedBytes` is 0 or beyond all bounds where there is no limit. */
-export function messageBudget(constrainedBytes: number): ByteBudget {
-  return new ByteBudget(constrainedBytes > 0 ? Math.min(MOST_BYTES, Math.floor(constrainedBytes / 4)) : MOST_BYTES);
+/** A quarter of the memory that the process may have, and at most `mostBytes`. `constrainedBytes` is 0 or beyond all bounds where there is no limit. */
+export function messageBudget(constrainedBytes: number, mostBytes: number): ByteBudget {
+  return new ByteBudget(constrainedBytes > 0 ? Math.min(mostBytes, Math.floor(constrainedBytes / 4)) : mostBytes);
 }

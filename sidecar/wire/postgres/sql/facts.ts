@@ -74,7 +74,7 @@ export interface StatementFacts {
   readonly unknown: readonly string[];
 }
 
-/** Throws RangeError where the tree is deeper than MAX_DEPTH. */
+/** Throws RangeError where the tree is deeper than the limit. */
 export function readFacts(stmt: Fields): StatementFacts {
   return walkStatement(stmt);
 }

@@ -1,15 +1,18 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { readFacts } from './facts.ts';
-import { loadParser, MAX_SQL_BYTES, parseSql, scanSql } from './parse.ts';
+import { loadParser, parseSql, scanSql } from './parse.ts';
+import { parseLimits } from './parse-limits.ts';
+
+const { maxBytes } = parseLimits;
 
 before(loadParser);
 
 const refusals: readonly (readonly [string, string, RegExp])[] = [
   ['a NUL, which would cut the text', 'SELECT 1\0; DROP TABLE x', /NUL/],
   ['a lone surrogate', `SELECT '${String.fromCharCode(0xd800)}'`, /Unicode/],
-  ['a text past the limit', `SELECT '${'x'.repeat(MAX_SQL_BYTES)}'`, /longer/],
-  ['a text past the limit in bytes only', `SELECT '${'é'.repeat(MAX_SQL_BYTES / 2)}'`, /longer/],
+  ['a text past the limit', `SELECT '${'x'.repeat(maxBytes)}'`, /longer/],
+  ['a text past the limit in bytes only', `SELECT '${'é'.repeat(maxBytes / 2)}'`, /longer/],
   ['what is no SQL', 'SELEC 1', /syntax error/],
   ['an open literal', "SELECT 'a", /unterminated/],
   ['deep parentheses', `SELECT ${'('.repeat(20_000)}1${')'.repeat(20_000)}`, /./],

@@ -4,9 +4,8 @@
  */
 import { loadModule, parseSync, scanSync } from 'libpg-query';
 import { type Fields, isFields, list } from './ast.ts';
+import { parseLimits } from './parse-limits.ts';
 import type { SyntaxError } from './syntax-error.ts';
-
-export const MAX_SQL_BYTES = 1024 * 1024;
 
 export interface ParsedStatement {
   /** `{ SelectStmt: {…} }` */
@@ -64,7 +63,8 @@ export function scanSql(sql: string): readonly Token[] | null {
 }
 
 function whyNotParsable(sql: string): string | null {
-  if (sql.length > MAX_SQL_BYTES || Buffer.byteLength(sql) > MAX_SQL_BYTES) return `the statement is longer than ${MAX_SQL_BYTES} bytes`;
+  const { maxBytes } = parseLimits;
+  if (sql.length > maxBytes || Buffer.byteLength(sql) > maxBytes) return `the statement is longer than ${maxBytes} bytes`;
   if (sql.includes('\0')) return 'the statement holds a NUL character';
   if (!sql.isWellFormed()) return 'the statement is not valid Unicode';
   return null;

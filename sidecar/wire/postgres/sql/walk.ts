@@ -2,10 +2,8 @@ import type { StatementKind } from '#crds/policy/action.ts';
 import { asNode, type Fields, fields, isFields, list, names, text, unwrap } from './ast.ts';
 import type { RelationFact, RelationRole, StatementFacts, WrittenName } from './facts.ts';
 import { BARE_FIELDS, CLAUSE_NODES, STATEMENT_NODES, SYNTAX_FUNCTIONS } from './nodes.ts';
+import { parseLimits } from './parse-limits.ts';
 import { analyzes, createsRelation, kindOf, missesWhere, opaqueParts } from './statements.ts';
-
-/** Levels of nodes, far above what people write and far below the stack. */
-export const MAX_DEPTH = 1500;
 
 /** Names of CTEs that a FROM clause can see, innermost first. */
 interface Scope {
@@ -78,7 +76,7 @@ function visitFields(out: Collected, type: string, node: Fields, place: Place, e
 }
 
 function visitNode(out: Collected, type: string, node: Fields, outer: Place): void {
-  if (outer.depth > MAX_DEPTH) throw new RangeError('nested too deeply');
+  if (outer.depth > parseLimits.maxDepth) throw new RangeError('nested too deeply');
   const place: Place = { ...outer, depth: outer.depth + 1 };
   if (STATEMENT_NODES.has(type)) return visitStatement(out, type, node, place);
   if (!CLAUSE_NODES.has(type)) {
