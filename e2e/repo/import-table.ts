@@ -35,7 +35,7 @@ export const TABLE: readonly Row[] = [
   { of: 'sidecar/wire/postgres', tree: ['crds/policy/action.ts'], packages: ['libpg-query'], node: ['buffer'] },
   { of: 'sidecar/transport', tree: ['sidecar/system'], packages: [], node: [...BYTES, ...SOCKETS] },
   // What Node has no call for, through the C library.
-  { of: 'sidecar/system', tree: [], packages: ['koffi'], node: ['fs', 'fs/promises', 'module', 'net', 'os', 'worker_threads'] },
+  { of: 'sidecar/system', tree: [], packages: ['koffi'], node: ['crypto', 'fs', 'fs/promises', 'module', 'net', 'os', 'worker_threads'] },
   { of: 'sidecar/listener', tree: STAGE, packages: [], node: [...BYTES, ...FILES, ...SOCKETS] },
   { of: 'sidecar/identity', tree: STAGE, packages: ['jose'], node: [...BYTES, ...FILES] },
   { of: 'sidecar/decide', tree: STAGE, packages: [], node: [] },

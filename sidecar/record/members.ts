@@ -14,7 +14,7 @@ export function isPlainSql(action: RecordedAction): action is SqlAction {
 
 /** What is of this statement alone. */
 export function plainSqlHead({ step, received, digest }: SqlAction): string {
-  return `{"type":"sql","step":"${step}","received":${JSON.stringify(received)},"digest":${shortText(digest)}`;
+  return `{"type":"sql","step":"${step}","received":${shortText(received)},"digest":${shortText(digest)}`;
 }
 
 /** What statements that differ in literals alone share. */
@@ -43,10 +43,12 @@ function resultMembers({ parent, status, rows, bytesOut, tag = '', durationMs }:
   return `"type":"result","parent":${parent},"status":"${status}","rows":${rows},"bytesOut":${bytesOut},"tag":${shortText(tag)},"durationMs":${durationMs}`;
 }
 
+/** What is longer JSON.stringify reads faster. */
+const SHORT_CHARS = 512;
 const NOTHING_TO_ESCAPE = /^[ !#-[\]-~]*$/;
 
 function shortText(text: string): string {
-  return NOTHING_TO_ESCAPE.test(text) ? `"${text}"` : JSON.stringify(text);
+  return text.length <= SHORT_CHARS && NOTHING_TO_ESCAPE.test(text) ? `"${text}"` : JSON.stringify(text);
 }
 
 /** Statements that differ in literals alone share one list. */

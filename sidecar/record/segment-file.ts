@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { FORMAT_VERSION, type SegmentHeader, type SessionPlace, segmentName, sessionFolder } from '#crds/record/format.ts';
 import { syncData, syncNow } from '../system/fsync.ts';
 import { MappedStretch } from '../system/mapped.ts';
+import { Hasher } from '../system/sha256.ts';
 import { writeText } from './ledger.ts';
 
 /** What of a segment the seal must say, and where its open file lies. Taken from memory, not from the file: the file may have been changed. */
@@ -47,6 +48,16 @@ export function segmentFiles(
 const MAPPED_FROM_BYTES = 16 * 1024;
 const STRETCH_BYTES = 256 * 1024;
 
+/** Of the hash that stands before an event when it is hashed, and of its own behind it. */
+const HASH_CHARS = 64;
+const BEFORE_HASH = Buffer.from(',"hash":"');
+const AFTER_HASH = Buffer.from('"}\n');
+
+/** An event is put together here, whatever session it is of, and hashed where it lies. */
+const lines = new Hasher(64 * 1024);
+/** UTF-8 takes three bytes for a character at most. */
+const MAX_LINE_CHARS = (lines.capacity - HASH_CHARS) / 3;
+
 /** Events that wait in memory are written when they are this long. */
 const WAITING_CHARS = 32 * 1024;
 
@@ -62,12 +73,13 @@ export class SegmentFile {
   readonly #fd: number;
   #header: string | null;
   readonly #headerBytes: number;
-  #head: string;
+  /** In hex. */
+  readonly #head: Buffer;
   #bytes = 0;
   #events = 0;
   #seq: number;
   #waiting = '';
-  #written: { readonly head: string; readonly events: number; readonly seq: number };
+  readonly #written: { readonly head: Buffer; events: number; seq: number };
   #running: Promise<void> | null = null;
   #next: Promise<void> | null = null;
   #foldersSynced = false;
@@ -81,9 +93,9 @@ export class SegmentFile {
     const header = JSON.stringify(headerOf(start));
     this.#header = `${header}\n`;
     this.#headerBytes = Buffer.byteLength(header) + 1;
-    this.#head = hash('sha256', header);
+    this.#head = Buffer.from(hash('sha256', header), 'latin1');
     this.#seq = start.firstSeq - 1;
-    this.#written = { head: this.#head, events: 0, seq: this.#seq };
+    this.#written = { head: Buffer.from(this.#head), events: 0, seq: this.#seq };
     this.#fd = openSync(this.#files.openFile, 'ax+', 0o600);
   }
 
@@ -101,20 +113,30 @@ export class SegmentFile {
    * returned is worth less than a write of its own, the verdict on it is not. Order and chain are the same either way.
    */
   append(open: string, later = false): void {
-    const chained = this.#head + open;
-    const head = hash('sha256', chained);
-    // Hashing has made one piece of the text: a part of that is copied at once, `open` would be put together again.
-    const line = chained.slice(this.#head.length);
-    // As `withLastMember` would put it.
-    const end = `,"hash":"${head}"}\n`;
-    this.#head = head;
+    const short = open.length <= MAX_LINE_CHARS;
+    const end = short ? this.#chain(open) : 0;
+    if (!short) this.#head.write(hash('sha256', this.head + open), 'latin1');
     this.#events += 1;
     this.#seq += 1;
     // In memory nothing has to wait.
-    const put = this.#waiting === '' && this.#stretch ? this.#stretch.write(this.#bytes, line, end) : null;
+    const put = short && this.#waiting === '' && this.#stretch ? this.#stretch.put(this.#bytes, lines.bytes, HASH_CHARS, end) : null;
     if (put !== null) return this.#isWritten(put);
-    this.#waiting += line + end;
+    // As `withLastMember` would put it.
+    this.#waiting += `${open},"hash":"${this.head}"}\n`;
     if (!later || this.#waiting.length >= WAITING_CHARS) this.flush();
+  }
+
+  /** Puts the line behind the hash of the one before, and its own hash behind it. Where it ends. */
+  #chain(open: string): number {
+    const { bytes, hex } = lines;
+    bytes.set(this.#head);
+    const end = HASH_CHARS + bytes.write(open, HASH_CHARS, 'utf8');
+    lines.digest(end);
+    this.#head.set(hex);
+    bytes.set(BEFORE_HASH, end);
+    bytes.set(hex, end + BEFORE_HASH.length);
+    bytes.set(AFTER_HASH, end + BEFORE_HASH.length + HASH_CHARS);
+    return end + BEFORE_HASH.length + HASH_CHARS + AFTER_HASH.length;
   }
 
   /** Writes what waits. Throws what the file system says; `cutTorn` then goes back to what was written. */
@@ -128,7 +150,10 @@ export class SegmentFile {
 
   #isWritten(bytes: number): void {
     this.#bytes += bytes;
-    this.#written = { head: this.#head, events: this.#events, seq: this.#seq };
+    const written = this.#written;
+    written.head.set(this.#head);
+    written.events = this.#events;
+    written.seq = this.#seq;
   }
 
   #put(text: string): number {
@@ -154,7 +179,7 @@ export class SegmentFile {
   /** Cuts what a failed write left, and forgets what waited for it. */
   cutTorn(): void {
     this.#waiting = '';
-    this.#head = this.#written.head;
+    this.#head.set(this.#written.head);
     this.#events = this.#written.events;
     this.#seq = this.#written.seq;
     this.#cut();
@@ -205,7 +230,7 @@ export class SegmentFile {
       headerBytes: this.#headerBytes,
       events: this.#events,
       lastSeq: this.#seq,
-      head: this.#head,
+      head: this.head,
     };
   }
 
@@ -231,7 +256,7 @@ export class SegmentFile {
   }
 
   get head(): string {
-    return this.#head;
+    return this.#head.toString('latin1');
   }
 }
 

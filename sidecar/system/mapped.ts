@@ -9,11 +9,14 @@ import type * as Koffi from 'koffi';
 const PAGE_BYTES = 64 * 1024;
 const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
+/** Linux 5.14. */
+const MADV_POPULATE_WRITE = 23;
 
 interface Calls {
   fallocate(fd: number, mode: number, offset: number, length: number): number;
   mmap(address: null, length: number, protection: number, flags: number, fd: number, offset: number): bigint;
   munmap(address: bigint, length: number): number;
+  madvise(address: bigint, length: number, advice: number): number;
   view(address: bigint, length: number): ArrayBuffer;
 }
 
@@ -38,7 +41,10 @@ export class MappedStretch {
     const size = at - from + length;
     if (loaded.fallocate(fd, 0, at, length) !== 0) return null;
     const address = loaded.mmap(null, size, PROT_READ_WRITE, MAP_SHARED, fd, from);
-    return BigInt.asIntN(64, address) === -1n ? null : new MappedStretch(loaded, address, from, size);
+    if (BigInt.asIntN(64, address) === -1n) return null;
+    // All pages at once: a fault for each would cost far more. An older kernel does not know it, and then they come one by one.
+    loaded.madvise(address, size, MADV_POPULATE_WRITE);
+    return new MappedStretch(loaded, address, from, size);
   }
 
   private constructor(calls: Calls, address: bigint, from: number, size: number) {
@@ -48,12 +54,16 @@ export class MappedStretch {
     this.#bytes = Buffer.from(calls.view(address, size));
   }
 
-  /** Puts the text in UTF-8 at that offset in the file, and `more` behind it. Returns their bytes. Null, and nothing is done, where there may not be room. */
-  write(at: number, text: string, more = ''): number | null {
+  /** Puts the text in UTF-8 at that offset in the file. Returns its bytes. Null, and nothing is done, where there may not be room. */
+  write(at: number, text: string): number | null {
     const index = at - this.from;
-    if ((text.length + more.length) * 3 > this.#bytes.length - index) return null;
-    const put = this.#bytes.write(text, index, 'utf8');
-    return more === '' ? put : put + this.#bytes.write(more, index + put, 'utf8');
+    return text.length * 3 > this.#bytes.length - index ? null : this.#bytes.write(text, index, 'utf8');
+  }
+
+  /** The same with bytes, from `start` to `end`. */
+  put(at: number, bytes: Buffer, start: number, end: number): number | null {
+    const index = at - this.from;
+    return end - start > this.#bytes.length - index ? null : bytes.copy(this.#bytes, index, start, end);
   }
 
   /** Gives the memory back. What was put there stays in the file. */
@@ -74,6 +84,7 @@ function load(): Calls | null {
       fallocate: library.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)'),
       mmap: library.func('void *mmap(void *address, size_t length, int protection, int flags, int fd, int64_t offset)'),
       munmap: library.func('int munmap(void *address, size_t length)'),
+      madvise: library.func('int madvise(void *address, size_t length, int advice)'),
       view: (address, length) => koffi.view(address, length),
     };
   } catch {

@@ -1,7 +1,7 @@
-import { hash } from 'node:crypto';
 import { denialOf } from '../../decide/decide.ts';
 import type { Analysis } from '../../mask/postgres/analyse.ts';
 import type { Denial } from '../../permit.ts';
+import { sha256Hex } from '../../system/sha256.ts';
 import type { Frame } from '../../wire/postgres/frame.ts';
 import { encodeCopyFail } from '../../wire/postgres/messages/copy.ts';
 import { decodeEmpty } from '../../wire/postgres/messages/empty.ts';
@@ -115,7 +115,7 @@ function judgeAnalysed(session: PgSession, analysis: Analysis, received: Buffer,
   const refused = mixesState(session, analysis) ?? tooManyNames(session, analysis);
   if (refused !== null) return refuseQuery(session, refused);
   const bytes = analysis.sent === text ? received : encodeQuery(analysis.sent);
-  const request = { step: 'Query', text, digest: hash('sha256', text), analysis, bytes } as const;
+  const request = { step: 'Query', text, digest: sha256Hex(text), analysis, bytes } as const;
   const judged = judgeStatement(session, request);
   const proceed = (result: Judged): void | Promise<void> => {
     if (result.type === 'dropped') return;
