@@ -21,6 +21,8 @@ export interface CatalogLease {
   current(): Catalog | null;
   /** DDL was seen. Resolves with a snapshot that was begun after the call. `current()` is null until then. */
   invalidate(): Promise<void>;
+  /** Looks for changes now. Resolves with true where `current()` is another than before. */
+  freshen(): Promise<boolean>;
   release(): void;
 }
 
@@ -49,6 +51,7 @@ export class CatalogStore {
       ready: () => entry.ready(openedAt),
       current: () => entry.current(openedAt),
       invalidate: () => entry.refresh(),
+      freshen: () => entry.freshen(),
       release: () => {
         if (released) return;
         released = true;
@@ -86,6 +89,8 @@ class CatalogEntry {
   #wanted = false;
   #stopped = false;
   #timer: NodeJS.Timeout | null = null;
+  /** A look for changes that has not begun. */
+  #look: Promise<boolean> | null = null;
   /** Work on the one connection, one at a time. */
   #queue: Promise<unknown> = Promise.resolve();
 
@@ -112,6 +117,16 @@ class CatalogEntry {
     await this.#load();
   }
 
+  /** Who asks while a look has not begun yet shares it. */
+  async freshen(): Promise<boolean> {
+    const before = this.#catalog;
+    this.#look ??= this.#isChanged(() => {
+      this.#look = null;
+    });
+    if (await this.#look) await this.refresh();
+    return this.#catalog !== before;
+  }
+
   async stop(): Promise<void> {
     this.#stopped = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
@@ -135,8 +150,9 @@ class CatalogEntry {
     });
   }
 
-  #isChanged(): Promise<boolean> {
+  #isChanged(begins: () => void = () => {}): Promise<boolean> {
     return this.#enqueue(async () => {
+      begins();
       const begun = performance.now();
       const fingerprint = await readFingerprint((await this.#connected()).query);
       if (fingerprint === this.#fingerprint) this.#freshAt = begun;

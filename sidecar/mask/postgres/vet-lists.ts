@@ -7,13 +7,13 @@ const words = (value: string): ReadonlySet<string> => new Set(value.trim().split
 /** Volatile functions of pg_catalog that change nothing and tell nothing of a table's rows. */
 const HARMLESS_VOLATILE =
   words(`random random_normal clock_timestamp timeofday gen_random_uuid uuidv4 uuidv7 pg_sleep pg_sleep_for pg_sleep_until
-  pg_backend_pid pg_is_in_recovery pg_table_size pg_relation_size pg_total_relation_size pg_indexes_size pg_database_size
+  pg_backend_pid pg_is_in_recovery pg_table_size pg_relation_size pg_total_relation_size pg_indexes_size pg_database_size pg_tablespace_size
   pg_partition_ancestors pg_partition_tree inet_client_addr inet_client_port inet_server_addr inet_server_port
   pg_jit_available pg_postmaster_start_time pg_conf_load_time`);
 
 /** Immutable or stable, and yet a way to rows, to other sessions' statements or to statistics. */
 const DENIED =
-  /^(set_config$|query_to_|table_to_xml|schema_to_xml|database_to_xml|cursor_to_|ts_stat|ts_rewrite|dblink|lo_|loread|lowrite|pg_read_|pg_ls_|pg_stat_|pg_stat$|pg_prepared_|pg_cursor|pg_mcv_|pg_get_replication|pg_show_replication|pg_logical|pg_current_logfile|pg_hba|pg_ident|pg_get_wal|pg_get_publication|pg_lock_|pg_event_trigger|pg_input_error_info$|pg_options_to_table|pg_get_function_sqlbody$|current_query$|has_foreign|binary_upgrade|pg_restore_|pg_clear_|pg_notif|pg_listening|xpath_table)/;
+  /^(set_config$|query_to_|table_to_xml|schema_to_xml|database_to_xml|cursor_to_|ts_stat|ts_rewrite|dblink|lo_|loread|lowrite|pg_read_|pg_ls_|pg_stat_|pg_stat$|pg_prepared_|pg_cursor|pg_mcv_|pg_get_replication|pg_show_replication|pg_logical|pg_current_logfile|pg_hba|pg_ident|pg_get_wal|pg_get_publication|pg_lock_|pg_event_trigger|pg_input_error_info$|pg_options_to_table|current_query$|has_foreign|binary_upgrade|pg_restore_|pg_clear_|pg_notif|pg_listening|xpath_table)/;
 
 /** Of an extension, whose script a superuser put on the server, and by its own word looking at nothing but its arguments. */
 export function isPureExtensionCode(item: CatalogFunction): boolean {
@@ -60,7 +60,7 @@ const CATALOG_RELATIONS = words(`pg_class pg_namespace pg_attribute pg_attrdef p
   pg_shdepend pg_publication pg_publication_rel pg_publication_namespace pg_publication_tables pg_foreign_data_wrapper pg_statistic_ext
   pg_extension pg_sequence pg_partitioned_table pg_default_acl pg_settings pg_tables pg_views pg_matviews pg_indexes pg_rules pg_policies
   pg_timezone_names pg_timezone_abbrevs pg_ts_config pg_ts_config_map pg_ts_dict pg_ts_parser pg_ts_template pg_available_extensions
-  pg_available_extension_versions pg_init_privs pg_transform pg_foreign_table pg_parameter_acl`);
+  pg_available_extension_versions pg_init_privs pg_transform pg_foreign_table pg_parameter_acl pg_largeobject_metadata`);
 
 /** Of information_schema all but what shows options, which may hold passwords. */
 export function isVettedCatalogRelation(schema: string, name: string): boolean {

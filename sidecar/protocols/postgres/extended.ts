@@ -8,11 +8,12 @@ import type { Frame } from '../../wire/postgres/frame.ts';
 import { type Bind, decodeBind, formatAt } from '../../wire/postgres/messages/bind.ts';
 import { decodeClose, decodeDescribe, encodeDescribe } from '../../wire/postgres/messages/describe_close.ts';
 import { decodeExecute } from '../../wire/postgres/messages/execute.ts';
-import { decodeParse, encodeParse } from '../../wire/postgres/messages/parse.ts';
+import { decodeParse, encodeParse, type Parse } from '../../wire/postgres/messages/parse.ts';
 import { denyExtended } from './deny.ts';
 import { runGuardedExecute } from './guard.ts';
 import { deniedByGuard } from './guard-rules.ts';
 import { type Judged, judgeStatement, type Request, recordRefusal, refuse } from './judge.ts';
+import { lookAgain } from './look-again.ts';
 import type { Found, NameKind } from './names.ts';
 import { denialFields } from './reply.ts';
 import { Run } from './run.ts';
@@ -72,31 +73,41 @@ export function onParse(session: PgSession, frame: Frame): Then {
         const denial = denialOf('names', 'NotSupported', 'the prepared statement exists already');
         return refuseMessage(session, 'Parse', denial, DUPLICATE_STATEMENT);
       }
+      const isNew = found.type === 'unknown' && message.statement !== '';
       const analysis = session.analyse(message.text);
-      const many =
-        tooManyNames(session, analysis) ?? (found.type === 'unknown' && message.statement !== '' ? tooManyStatements(session) : null);
-      if (many !== null) return refuseMessage(session, 'Parse', many);
-      const rewritten = analysis.sent !== message.text;
-      const bytes = rewritten ? encodeParse({ ...message, text: analysis.sent }) : copyOf(frame);
-      const digest = hash('sha256', message.text);
-      const { parameterTypes } = message;
-      return then(judgeStatement(session, { step: 'Parse', text: message.text, digest, analysis, bytes, parameterTypes }), (judged) => {
-        if (judged.type !== 'send') return denied(session, judged);
-        const value: Prepared = {
-          type: 'statement',
-          origin: 'parse',
-          name: message.statement,
-          sql: message.text,
-          digest,
-          analysis,
-          fields: null,
-        };
-        const change = session.names.propose({ kind: 'statement', name: message.statement, segment: session.segment, value });
-        session.sendPermitted(judged.recorded);
-        session.queue.push({ type: 'parse', segment: session.segment, change });
+      const again = lookAgain(session, analysis);
+      if (again === null) return judgeParse(session, frame, message, analysis, isNew);
+      return again.then(() => {
+        if (session.ended || session.skipping !== 'no') return;
+        if (session.namesUnknown) return refuseMessage(session, 'Parse', namesUnknown());
+        return judgeParse(session, frame, message, session.analyse(message.text), isNew);
       });
     }),
   );
+}
+
+function judgeParse(session: PgSession, frame: Frame, message: Parse, analysis: Analysis, isNew: boolean): Then {
+  const many = tooManyNames(session, analysis) ?? (isNew ? tooManyStatements(session) : null);
+  if (many !== null) return refuseMessage(session, 'Parse', many);
+  const rewritten = analysis.sent !== message.text;
+  const bytes = rewritten ? encodeParse({ ...message, text: analysis.sent }) : copyOf(frame);
+  const digest = hash('sha256', message.text);
+  const { parameterTypes } = message;
+  return then(judgeStatement(session, { step: 'Parse', text: message.text, digest, analysis, bytes, parameterTypes }), (judged) => {
+    if (judged.type !== 'send') return denied(session, judged);
+    const value: Prepared = {
+      type: 'statement',
+      origin: 'parse',
+      name: message.statement,
+      sql: message.text,
+      digest,
+      analysis,
+      fields: null,
+    };
+    const change = session.names.propose({ kind: 'statement', name: message.statement, segment: session.segment, value });
+    session.sendPermitted(judged.recorded);
+    session.queue.push({ type: 'parse', segment: session.segment, change });
+  });
 }
 
 /** The statement as it would be sent now; a denial where that is no longer what the server has under its name. */

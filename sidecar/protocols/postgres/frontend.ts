@@ -12,6 +12,7 @@ import { denyExtended, denySimple } from './deny.ts';
 import { onBind, onClose, onDescribe, onExecute, onParse } from './extended.ts';
 import { runGuardedQuery } from './guard.ts';
 import { type Judged, judgeStatement, recordRefusal } from './judge.ts';
+import { lookAgain } from './look-again.ts';
 import { DENIED, denialFields } from './reply.ts';
 import { Run } from './run.ts';
 import type { PgSession } from './session.ts';
@@ -106,6 +107,13 @@ export function onKnownQuery(session: PgSession, chunk: Buffer, send: () => void
 
 function judgeQuery(session: PgSession, text: string, frame: Frame): void | Promise<void> {
   const analysis = session.analyse(text);
+  const again = lookAgain(session, analysis);
+  if (again !== null) {
+    return again.then(() => {
+      if (session.ended || session.skipping !== 'no') return;
+      return session.namesUnknown ? refuseQuery(session, namesUnknown()) : judgeAnalysed(session, session.analyse(text), copyOf(frame));
+    });
+  }
   session.shapes.learn(session, analysis);
   return judgeAnalysed(session, analysis, copyOf(frame));
 }
