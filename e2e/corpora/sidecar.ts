@@ -8,13 +8,19 @@ import { type SidecarOptions, startSidecar } from '#sidecar/start.ts';
 /** Whom the policies of the corpora name. */
 const WORKLOAD = { namespace: 'corpus', serviceAccount: 'agent' };
 
+const nothing = (): void => {};
+
 export interface CorpusSidecar {
   /** Where a resource of the namespace `corpus` is served. */
   readonly portOf: (resource: string) => number;
   stop(): Promise<void>;
 }
 
-export async function startCorpusSidecar(manifests: string, onVerdict?: SidecarOptions['onVerdict']): Promise<CorpusSidecar> {
+export async function startCorpusSidecar(
+  manifests: string,
+  onVerdict?: SidecarOptions['onVerdict'],
+  onError: (fields: object, message: string) => void = nothing,
+): Promise<CorpusSidecar> {
   const folder = await mkdtemp(join(tmpdir(), 'chaperone-corpus-'));
   try {
     await mkdir(join(folder, 'manifests'));
@@ -22,7 +28,12 @@ export async function startCorpusSidecar(manifests: string, onVerdict?: SidecarO
     const read = loadFolder({ manifests: join(folder, 'manifests'), workload: WORKLOAD });
     if (!read.ok) throw new Error(read.problems.map(({ line, message }) => `line ${line}: ${message}`).join('\n'));
     const state = join(folder, 'state');
-    const sidecar = await startSidecar({ state, workload: WORKLOAD, log: SILENT, ...(onVerdict && { onVerdict }) });
+    const sidecar = await startSidecar({
+      state,
+      workload: WORKLOAD,
+      log: { info: nothing, warn: nothing, error: onError },
+      ...(onVerdict && { onVerdict }),
+    });
     const published = await sidecar.publish(read.state.snapshot, read.state.secrets);
     if (!published.ok) throw new Error(`the policies are not taken: ${JSON.stringify(published)}`);
     return {
@@ -37,6 +48,3 @@ export async function startCorpusSidecar(manifests: string, onVerdict?: SidecarO
     throw error;
   }
 }
-
-const nothing = (): void => {};
-const SILENT = { info: nothing, warn: nothing, error: nothing };

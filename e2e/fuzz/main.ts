@@ -1,7 +1,7 @@
 /**
  * `npm run fuzz`: coverage-guided, for a minute. `-- --seconds N` for longer, `--target NAME` one of them, `--seed N` to tell a run again.
  * Inputs that run new code are kept in corpus/ with `--keep`; one that breaks an invariant is kept in corpus/findings and makes it exit 1.
- * `--target masking` makes SQL in place of bytes: statements over the corpora's schema, against two databases that differ in their secrets alone. `--target differential` compares our
+ * `--target session` plays messages of client and server in any order through a sidecar. `--target masking` makes SQL in place of bytes: statements over the corpora's schema, against two databases that differ in their secrets alone. `--target differential` compares our
  * reading of SQL with that of real servers: which texts they take, how many statements of which kind, and whether what we call reading writes.
  */
 import { parseArgs } from 'node:util';
@@ -11,6 +11,7 @@ import { Coverage } from './coverage.ts';
 import { fuzzDifferential } from './differential/fuzz.ts';
 import { fuzzMasking } from './masking/fuzz.ts';
 import { Dice, mutate } from './mutate.ts';
+import { SessionFuzz } from './session.ts';
 import { TARGETS, type Target } from './targets.ts';
 
 /** Between two looks at the coverage, which cost as much. */
@@ -27,11 +28,15 @@ const { values } = parseArgs({
     keep: { type: 'boolean', default: false },
   },
 });
-const targets = TARGETS.filter(({ name }) => values.target === undefined || name === values.target);
 const dice = new Dice(Number(values.seed));
 /** Those that make SQL, and need servers. */
 const SQL = { masking: fuzzMasking, differential: fuzzDifferential } as const;
 const withServers = Object.entries(SQL).filter(([name]) => values.target === undefined || name === values.target);
+const session = values.target === undefined || values.target === 'session' ? await SessionFuzz.start() : null;
+const targets = [
+  ...TARGETS.filter(({ name }) => values.target === undefined || name === values.target),
+  ...(session === null ? [] : [session.target]),
+];
 const shareMs = (Number(values.seconds) * 1000) / (targets.length + withServers.length);
 await loadParser();
 const coverage = new Coverage();
@@ -40,6 +45,7 @@ let findings = 0;
 process.stdout.write(`seed ${values.seed}\n`);
 for (const target of targets) findings += await fuzz(target, shareMs);
 coverage.stop();
+await session?.stop();
 for (const [, run] of withServers) findings += await run(Number(values.seed), shareMs);
 process.stdout.write(`${findings} findings\n`);
 process.exitCode = findings > 0 || targets.length + withServers.length === 0 ? 1 : 0;
@@ -48,14 +54,14 @@ async function fuzz(target: Target, forMs: number): Promise<number> {
   const corpus: Buffer[] = [];
   const broken = new Map<string, Buffer>();
   let runs = 0;
-  const attempt = (input: Buffer): void => {
+  const attempt = async (input: Buffer): Promise<void> => {
     runs++;
-    const problem = problemOf(target, input);
+    const problem = await problemOf(target, input);
     if (problem !== null && !broken.has(problem)) broken.set(problem, input);
   };
   // Each of these is small and was worth keeping: what it runs is known already.
   const known = [...target.seeds, ...(await readCorpus(target.name))];
-  for (const input of known) attempt(input);
+  for (const input of known) await attempt(input);
   coverage.keep(await coverage.fresh());
   corpus.push(...known);
   const deadline = Date.now() + forMs;
@@ -64,7 +70,7 @@ async function fuzz(target: Target, forMs: number): Promise<number> {
     for (const until = Date.now() + BATCH_MS; Date.now() < until && batch.length < MAX_BATCH; ) {
       const input = mutate(dice, dice.pick(corpus), dice.pick(corpus));
       batch.push(input);
-      attempt(input);
+      await attempt(input);
     }
     const fresh = await coverage.fresh();
     coverage.keep(fresh);
@@ -80,26 +86,27 @@ async function fuzz(target: Target, forMs: number): Promise<number> {
 async function causesOf(
   fresh: ReadonlySet<string>,
   batch: readonly Buffer[],
-  attempt: (input: Buffer) => void,
+  attempt: (input: Buffer) => Promise<void>,
 ): Promise<readonly Buffer[]> {
   if (fresh.size === 0 || batch.length === 0) return [];
   if (batch.length === 1) return batch;
   const middle = batch.length >> 1;
   const [left, right] = [batch.slice(0, middle), batch.slice(middle)];
-  for (const input of left) attempt(input);
+  for (const input of left) await attempt(input);
   const inLeft = await coverage.among(fresh);
   const rest = new Set([...fresh].filter((block) => !inLeft.has(block)));
   return [...(await causesOf(inLeft, left, attempt)), ...(await causesOf(rest, right, attempt))];
 }
 
-function problemOf({ run }: Target, input: Buffer): string | null {
+async function problemOf({ run, maxRunMs = MAX_RUN_MS }: Target, input: Buffer): Promise<string | null> {
   const before = process.memoryUsage.rss();
   const started = performance.now();
   try {
-    run(input);
+    const running = run(input);
+    if (running !== undefined) await running;
   } catch (error: unknown) {
     return error instanceof Error ? `${error.name}: ${error.message}`.split('\n', 1).join('') : 'something was thrown';
   }
-  if (performance.now() - started > MAX_RUN_MS) return 'it takes too long';
+  if (performance.now() - started > maxRunMs) return 'it takes too long';
   return process.memoryUsage.rss() - before > MAX_GROWTH_BYTES ? 'it takes too much memory' : null;
 }

@@ -35,8 +35,10 @@ import { BACKEND, FRONTEND } from '#sidecar/wire/postgres/types.ts';
 
 export interface Target {
   readonly name: string;
-  readonly run: (input: Buffer) => void;
+  readonly run: (input: Buffer) => void | Promise<void>;
   readonly seeds: readonly Buffer[];
+  /** Where it waits for others: a run may take longer then. */
+  readonly maxRunMs?: number;
 }
 
 type Decode = (buffer: Buffer, start: number, end: number) => unknown;

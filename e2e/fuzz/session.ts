@@ -1,0 +1,156 @@
+/**
+ * The state machine of a session: messages of the client in any order and any cuts, answers of the server in any order, through the sidecar as it is
+ * started for the corpora. Broken where a message goes to the server without a verdict, a secret comes back, something unknown is thrown, or it hangs.
+ */
+import assert from 'node:assert/strict';
+import { Connection } from '../corpora/connection.ts';
+import { type CorpusSidecar, startCorpusSidecar } from '../corpora/sidecar.ts';
+import { CLIENT, CLIENT_TEXTS, FORBIDDEN, SECRET, SERVER, USUAL } from './session-messages.ts';
+import { type ScriptedServer, startScriptedServer } from './session-server.ts';
+import type { Target } from './targets.ts';
+
+const ACCOUNT = { user: 'app', password: 'apppw' };
+/** As long as a busy machine may take. */
+const END_MS = 10_000;
+
+function manifests(port: number): string {
+  return `
+apiVersion: chaperone.dev/v1alpha1
+kind: ProtectedResource
+metadata: {name: db, namespace: corpus}
+spec:
+  protocol: PostgreSQL
+  address: {host: 127.0.0.1, port: ${port}}
+  tls: {mode: Disable}
+  agentToken: Ignore
+  postgresql: {database: corpus, users: [{name: ${ACCOUNT.user}, secretRef: {name: login}}]}
+---
+apiVersion: chaperone.dev/v1alpha1
+kind: AccessPolicy
+metadata: {name: most, namespace: corpus}
+spec:
+  targetRefs: [{name: db}]
+  subjects: [{serviceAccount: {namespace: corpus, name: agent}}]
+  rules: [{name: all, action: Allow}, {name: no-delete, action: Deny, sql: {statements: [Delete]}}]
+---
+apiVersion: chaperone.dev/v1alpha1
+kind: MaskingRule
+metadata: {name: found, namespace: corpus}
+spec:
+  targetRefs: [{name: db}]
+  detectors: [{name: ssn, type: SSN, strategy: {type: Redact}}]
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: login, namespace: corpus}
+stringData: {username: ${ACCOUNT.user}, password: ${ACCOUNT.password}}
+`;
+}
+
+const SEEDS: readonly Buffer[] = ['00', '0168d0', '004f4f', '0513', '1336594f', 'e00ff0', '00e8f0f8', '121b364d4d00'].map((hex) =>
+  Buffer.from(hex, 'hex'),
+);
+
+export class SessionFuzz {
+  readonly #server: ScriptedServer;
+  readonly #sidecar: CorpusSidecar;
+  /** What was allowed and what failed, since the run began. */
+  readonly #allowed: string[];
+  readonly #failures: string[];
+
+  private constructor(server: ScriptedServer, sidecar: CorpusSidecar, allowed: string[], failures: string[]) {
+    this.#server = server;
+    this.#sidecar = sidecar;
+    this.#allowed = allowed;
+    this.#failures = failures;
+  }
+
+  static async start(): Promise<SessionFuzz> {
+    const server = await startScriptedServer();
+    const [allowed, failures]: [string[], string[]] = [[], []];
+    const sidecar = await startCorpusSidecar(
+      manifests(server.port),
+      ({ verdict, summary }) => void (verdict.decision === 'Allow' && allowed.push(summary)),
+      (fields, message) => void failures.push(`${message} ${JSON.stringify(fields)}`),
+    );
+    return new SessionFuzz(server, sidecar, allowed, failures);
+  }
+
+  get target(): Target {
+    return { name: 'session', run: async (input) => void (await this.run(input)), seeds: SEEDS, maxRunMs: 2 * END_MS };
+  }
+
+  async stop(): Promise<void> {
+    await this.#sidecar.stop();
+    await this.#server.stop();
+  }
+
+  /** A byte each: a message of the client, a message of the server's next answer, the end of that answer, a cut, an answer to nothing. Gives the texts that reached the server. */
+  async run(input: Buffer): Promise<readonly string[]> {
+    const answers = answersOf(input);
+    this.#server.play(answers, USUAL);
+    this.#allowed.length = 0;
+    this.#failures.length = 0;
+    const connection = await Connection.open(this.#sidecar.portOf('db'), ACCOUNT, 'corpus');
+    let bytes: Buffer[] = [];
+    for (const byte of input) {
+      if (byte < 96) bytes.push(CLIENT[byte % CLIENT.length] as Buffer);
+      else if (byte >= 224) {
+        connection.write(...bytes);
+        bytes = [];
+        await new Promise((resolve) => setImmediate(resolve));
+        if (byte >= 240) this.#server.push();
+      }
+    }
+    connection.write(...bytes);
+    connection.end();
+    assert.ok(await connection.until(() => connection.closed, END_MS), 'the client is not let go');
+    for (const until = Date.now() + END_MS; this.#server.open > 0; await new Promise((resolve) => setTimeout(resolve, 1)))
+      assert.ok(Date.now() < until, 'the server is not let go');
+    return this.#look(connection);
+  }
+
+  #look({ messages }: Connection): readonly string[] {
+    const back = Buffer.concat(messages.map(({ body }) => body));
+    assert.ok(!back.includes(SECRET), 'a secret comes back');
+    const { received } = this.#server;
+    assert.ok(!received.includes(FORBIDDEN), 'what is denied reaches the server');
+    const left = [...this.#allowed];
+    const texts = textsIn(received);
+    for (const text of texts) {
+      const at = left.indexOf(text);
+      assert.ok(at >= 0, `it reaches the server without a verdict: ${text}`);
+      left.splice(at, 1);
+    }
+    const unknown = this.#failures.find((failure) =>
+      /"(TypeError|RangeError|ReferenceError|AssertionError|Error|unknown|InternalError)"/.test(failure),
+    );
+    assert.equal(unknown, undefined, 'something else than an error of ours is thrown');
+    return texts;
+  }
+}
+
+/** Without a limit a script could make one answer of thousands of messages. */
+const MAX_ANSWERS = 64;
+
+function answersOf(input: Buffer): Buffer[] {
+  const answers: Buffer[][] = [[]];
+  for (const byte of input) {
+    if (byte >= 96 && byte < 208) answers.at(-1)?.push(SERVER[(byte - 96) % SERVER.length] as Buffer);
+    else if (byte >= 208 && byte < 224) answers.push([]);
+  }
+  return answers.slice(0, MAX_ANSWERS).flatMap((parts) => (parts.length === 0 ? [] : [Buffer.concat(parts)]));
+}
+
+/** SQL of the client's in the Query and Parse messages; what the sidecar asks for itself is none of that. */
+function textsIn(received: Buffer): string[] {
+  const texts: string[] = [];
+  for (let at = 0; at + 5 <= received.length; ) {
+    const [type, end] = [received[at], at + 1 + received.readUInt32BE(at + 1)];
+    const from = type === 0x50 ? received.indexOf(0, at + 5) + 1 : at + 5;
+    const text = received.toString('utf8', from, received.indexOf(0, from));
+    if ((type === 0x51 || type === 0x50) && CLIENT_TEXTS.has(text)) texts.push(text);
+    at = end;
+  }
+  return texts;
+}
