@@ -6,6 +6,7 @@
  */
 import { asNode, type Fields, fields, isFields, list, names, text, unwrap } from '#sidecar/wire/postgres/sql/ast.ts';
 import type { Relation } from './catalog.ts';
+import type { ResultPlan, TokenColumn } from './result-plan.ts';
 import { maskExpression, quoteIdentifier } from './rewrite-expression.ts';
 import type { MaskedCatalog } from './world.ts';
 
@@ -24,13 +25,29 @@ export interface Replacement {
 /** Columns that every table has; they hold nothing of its rows. Where a row lies (ctid) tells how long the rows before it are. */
 const SYSTEM_COLUMNS: ReadonlySet<string> = new Set(['xmin', 'xmax', 'cmin', 'cmax', 'tableoid']);
 
+export interface Returning {
+  readonly replacements: readonly Replacement[];
+  /** What the sidecar does with the result; null where it has nothing to do. */
+  readonly plan: ResultPlan | null;
+}
+
+/** Columns that may be given in clear, for the sidecar to put a token in their place: only as an output column of their own. */
+export type Clear = ReadonlyMap<string, Omit<TokenColumn, 'index' | 'name'>>;
+
+const NONE: Clear = new Map();
+
 /** A string says why it can't be done. */
-export function maskReturning(world: MaskedCatalog, writer: Writer, relation: Relation): readonly Replacement[] | string {
+export function maskReturning(world: MaskedCatalog, writer: Writer, relation: Relation, clear: Clear = NONE): Returning | string {
   const clause = fields(writer.node.returningClause);
   if (list(clause.options).length > 0) return 'RETURNING WITH is not supported here';
-  const search = new Search(world, writer, relation);
-  for (const expression of list(clause.exprs)) search.target(asNode(expression, 'ResTarget') ?? {});
-  return search.problem ?? search.replacements;
+  const targets = list(clause.exprs).map((expression) => asNode(expression, 'ResTarget') ?? {});
+  const search = new Search(world, writer, relation, clear);
+  for (const target of targets) search.target(target);
+  if (search.problem !== null) return search.problem;
+  const { replacements, tokens, columns } = search;
+  // Which column of the result is whose must be known.
+  if (tokens.length > 0 && columns === null) return maskReturning(world, writer, relation);
+  return { replacements, plan: tokens.length === 0 || columns === null ? null : { columns, tokens, copy: null } };
 }
 
 /** By this name the target's row is reached. */
@@ -56,14 +73,19 @@ function isColumn(relation: Relation, name: string): boolean {
 
 class Search {
   readonly replacements: Replacement[] = [];
+  readonly tokens: TokenColumn[] = [];
+  /** Of the result so far; null where it can't be told. */
+  columns: number | null = 0;
   problem: string | null = null;
+  readonly #clear: Clear;
   readonly #world: MaskedCatalog;
   readonly #writer: Writer;
   readonly #relation: Relation;
   readonly #row: string;
   readonly #rows: ReadonlySet<string>;
 
-  constructor(world: MaskedCatalog, writer: Writer, relation: Relation) {
+  constructor(world: MaskedCatalog, writer: Writer, relation: Relation, clear: Clear) {
+    this.#clear = clear;
     this.#world = world;
     this.#writer = writer;
     this.#relation = relation;
@@ -73,8 +95,23 @@ class Search {
 
   target(target: Fields): void {
     const reference = asNode(target.val, 'ColumnRef');
-    if (reference !== null && names(reference.fields).at(-1) === '*') this.#star(target, reference);
-    else this.#look(target.val, false);
+    if (reference !== null && names(reference.fields).at(-1) === '*') return this.#star(target, reference);
+    const name = reference === null ? null : this.#ownColumn(names(reference.fields));
+    if (name === null || !this.#giveClear(name, text(target.name) || name)) this.#look(target.val, false);
+    if (this.columns !== null) this.columns++;
+  }
+
+  /** The target's own column, as it is: not that of `old` or `new`. */
+  #ownColumn(parts: readonly string[]): string | null {
+    const isOwn = parts.length === 1 || (parts.length === 2 && parts[0] === this.#row);
+    return isOwn && this.#rowOf(parts.slice(0, -1)) !== null ? (parts.at(-1) ?? null) : null;
+  }
+
+  #giveClear(column: string, name: string): boolean {
+    const token = this.#clear.get(column);
+    if (token === undefined || this.columns === null) return false;
+    this.tokens.push({ ...token, index: this.columns, name });
+    return true;
   }
 
   #refuse(what: string): void {
@@ -158,8 +195,13 @@ class Search {
     return `(SELECT ${maskExpression(this.#world.catalog, column, mask, row)} AS ${quoteIdentifier(name)})`;
   }
 
-  #columns(row: string): string {
-    return this.#relation.columns.map(({ name }) => this.#masked(name, row) ?? `${row}.${quoteIdentifier(name)}`).join(', ');
+  #columns(row: string, mayClear: boolean): string {
+    const written = this.#relation.columns.map(({ name }) => {
+      const clear = mayClear && this.#giveClear(name, name);
+      if (this.columns !== null) this.columns++;
+      return (clear ? null : this.#masked(name, row)) ?? `${row}.${quoteIdentifier(name)}`;
+    });
+    return written.join(', ');
   }
 
   #wholeRow(): string {
@@ -174,12 +216,15 @@ class Search {
     const qualifier = names(reference.fields).slice(0, -1);
     const row = this.#rowOf(qualifier);
     if (row === null) {
+      this.columns = null;
       if (qualifier.length !== 1 || this.#rows.has(qualifier[0] ?? '')) this.#refuse(`RETURNING ${qualifier.join('.')}.*`);
       return;
     }
-    const own = this.#columns(row);
+    const isOwn = qualifier.length === 0 || (qualifier.length === 1 && qualifier[0] === this.#row);
+    const own = this.#columns(row, isOwn);
     const all = qualifier.length > 0 ? [own] : this.#all(own);
     if (all === null) return this.#refuse('* beside a FROM clause that is not plain');
+    if (all.length > 1) this.columns = null;
     this.replacements.push({ reference, node: target, text: all.join(', ') });
   }
 

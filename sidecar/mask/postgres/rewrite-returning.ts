@@ -1,30 +1,45 @@
 /** RETURNING of the targets, and the results of queries that lock rows of them: of tables with masked columns, spliced into the text. `returning.ts` says what stands where. */
-import { type Fields, fields, list } from '#sidecar/wire/postgres/sql/ast.ts';
+import { type Fields, fields, list, unwrap } from '#sidecar/wire/postgres/sql/ast.ts';
 import type { StatementFacts } from '#sidecar/wire/postgres/sql/facts.ts';
 import { parseSql, TOKEN, type Token } from '#sidecar/wire/postgres/sql/parse.ts';
 import type { Edit } from './analyse-shape.ts';
 import { lockedTarget } from './locked.ts';
 import type { Resolver } from './resolve.ts';
+import type { ResultPlan } from './result-plan.ts';
 import { maskReturning, type Replacement } from './returning.ts';
+import { fitColumns } from './rewrite-tokens.ts';
 import { spanOf } from './rewrite-tokens-text.ts';
 import { maskedTargets } from './vet-writes.ts';
 import type { MaskedCatalog } from './world.ts';
 
-/** `replaced` gets what the tree must hold in the place of each node. A string says why it can't be done. */
+export interface RewrittenColumns {
+  readonly edits: readonly Edit[];
+  readonly plan: ResultPlan | null;
+}
+
+/**
+ * `replaced` gets what the tree must hold in the place of each node. `alone`: the text has no other statement, so which result is whose is no question.
+ * A string says why it can't be done.
+ */
 export function rewriteReturning(
   world: MaskedCatalog,
   at: Resolver,
   facts: StatementFacts,
   code: () => readonly Token[] | null,
   replaced: Map<Fields, readonly unknown[]>,
-): readonly Edit[] | string {
+  alone: boolean,
+): RewrittenColumns | string {
   const edits: Edit[] = [];
+  let plan: ResultPlan | null = null;
   const locked = lockedTarget(world, at, facts);
   if (typeof locked === 'string') return locked;
   for (const { writer, relation } of [...maskedTargets(world, at, facts), ...(locked === null ? [] : [locked])]) {
-    const replacements = maskReturning(world, writer, relation);
-    if (typeof replacements === 'string') return replacements;
-    for (const replacement of replacements) {
+    const isResult =
+      alone && (facts.node === writer.node || (facts.type === 'PrepareStmt' && unwrap(facts.node.query)?.node === writer.node));
+    const shown = maskReturning(world, writer, relation, isResult ? fitColumns(world, relation, []) : undefined);
+    if (typeof shown === 'string') return shown;
+    plan ??= shown.plan;
+    for (const replacement of shown.replacements) {
       const tokens = code();
       const span = tokens === null ? null : spanOf(tokens, replacement.reference);
       const trees = treesOf(replacement);
@@ -35,7 +50,7 @@ export function rewriteReturning(
       edits.push({ ...span, text: replacement.text });
     }
   }
-  return edits;
+  return { edits, plan };
 }
 
 /** What the replacement parses to: of a `*` targets, else the one value. */

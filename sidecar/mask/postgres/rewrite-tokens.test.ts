@@ -39,6 +39,32 @@ const clear: readonly (readonly [string, string])[] = [
   ['(SELECT ssn FROM customers)', 'ssn'],
 ];
 
+/** Of statements that write; they are rolled back. */
+const INSERT = "INSERT INTO customers (id, name, ssn, token) VALUES (9, 'Dora', '900', '11111111-1111-1111-1111-111111111111')";
+const written: readonly (readonly [string, string])[] = [
+  [`${INSERT} RETURNING ssn`, 'ssn'],
+  [`${INSERT} RETURNING id, ssn AS tax, customers.email, upper(ssn), name`, 'tax,email'],
+  [`${INSERT} RETURNING *`, 'email,ssn,notes,avatar,tags,token'],
+  ["UPDATE customers c SET name = 'x' RETURNING 1, c.*, c.ssn", 'email,ssn,notes,avatar,tags,token,ssn'],
+  ["UPDATE customers SET name = 'x' FROM orders o WHERE o.customer_id = customers.id RETURNING customers.ssn, o.memo", 'ssn'],
+  ['DELETE FROM paid RETURNING id, card', 'card'],
+  ['DELETE FROM child RETURNING child.*', 'secret'],
+  [`WITH i AS (INSERT INTO orders VALUES (70, 1, 5) RETURNING id) ${INSERT} RETURNING ssn, (SELECT id FROM i)`, 'ssn'],
+];
+
+const writtenPlaceholders = [
+  "UPDATE customers SET name = 'x' FROM orders o WHERE o.customer_id = customers.id RETURNING *",
+  "UPDATE customers SET name = 'x' FROM orders o WHERE o.customer_id = customers.id RETURNING o.*, customers.ssn",
+  `WITH i AS (${INSERT} RETURNING ssn) SELECT ssn FROM i`,
+  `COPY (${INSERT} RETURNING ssn) TO STDOUT`,
+  `EXPLAIN ${INSERT} RETURNING ssn`,
+  `${INSERT} RETURNING customers`,
+  `${INSERT} RETURNING ssn::text, (ssn) || '', tags[1], born`,
+  `SELECT 1; ${INSERT} RETURNING ssn`,
+  'SELECT ssn FROM customers ORDER BY 1 FOR UPDATE',
+  'SELECT ssn FROM customers FOR UPDATE',
+];
+
 /** Not proved, or not of their own: the placeholder. */
 const placeholders = [
   'SELECT DISTINCT ssn FROM customers',
@@ -145,12 +171,31 @@ for (const major of [18, 15] as const) {
       });
     }
 
-    for (const sql of placeholders) {
+    for (const [sql, names] of written) {
+      test(`gives ${names} of ${sql}`, async () => {
+        const analysis = one(sql);
+        assert.equal(analysis.refusal, null, analysis.refusal?.message ?? '');
+        assert.equal(analysis.plan?.tokens.map(({ name }) => name).join(), names);
+        assert.equal(analysis.mustDescribe, true);
+        await client.query('BEGIN');
+        await client.query('SET LOCAL session_replication_role = replica');
+        const { shown, wrong } = await answer(analysis);
+        await client.query('ROLLBACK');
+        assert.equal(wrong, null);
+        assert.match(shown, /^\[\["?/, shown);
+        for (const form of [...formsOf(mark), '900']) assert.ok(!shown.includes(form), shown);
+      });
+    }
+
+    for (const sql of [...placeholders, ...writtenPlaceholders]) {
       test(`gives placeholders only for ${sql}`, async () => {
         const analysis = one(sql);
         assert.equal(analysis.plan, null);
-        if (analysis.refusal !== null) return;
+        if (analysis.refusal !== null || sql.startsWith('COPY')) return;
+        await client.query('BEGIN');
+        await client.query('SET LOCAL session_replication_role = replica');
         const { shown, wrong } = await answer(analysis);
+        await client.query('ROLLBACK');
         assert.equal(wrong, null);
         for (const form of formsOf(mark)) assert.ok(!shown.includes(form), shown);
       });

@@ -107,10 +107,15 @@ function addItems(at: Resolver, facts: StatementFacts, entry: unknown, merged: b
   out.push({ node, alias: name, relation, known: relation.columns.length > 0, fit: new Map(), merged });
 }
 
-/** Of a table, not of a view: what a view shows may be anything. */
 function findFit(world: MaskedCatalog, item: Item, relation: Relation, unfit: string[]): void {
-  if (relation.kind !== 'Table' && relation.kind !== 'Partitioned') return;
   if (relation.columns.some((column) => column.name.includes(HIDDEN))) return;
+  for (const [name, token] of fitColumns(world, relation, unfit)) item.fit.set(name, token);
+}
+
+/** Columns that may leave as tokens, by name. Of a table, not of a view: what a view shows may be anything. */
+export function fitColumns(world: MaskedCatalog, relation: Relation, unfit: string[]): Item['fit'] {
+  const fit: Item['fit'] = new Map();
+  if (relation.kind !== 'Table' && relation.kind !== 'Partitioned') return fit;
   for (const column of relation.columns) {
     const strategy = world.maskedColumns(relation).get(column.name)?.strategy;
     if (strategy?.type !== 'Token' && strategy?.type !== 'FormatPreserving') continue;
@@ -122,8 +127,9 @@ function findFit(world: MaskedCatalog, item: Item, relation: Relation, unfit: st
       unfit.push(`${strategy.type} has no form in the type ${type?.name ?? '?'} of ${relation.schema}.${relation.name}.${column.name}`);
       continue;
     }
-    item.fit.set(column.name, { table: relation.oid, attribute: column.attnum, dataType: type.oid, cell, strategy });
+    fit.set(column.name, { table: relation.oid, attribute: column.attnum, dataType: type.oid, cell, strategy });
   }
+  return fit;
 }
 
 /** Items that something in the statement, at any depth, sees as a whole. What stands in the target list itself is written out instead. */

@@ -52,16 +52,18 @@ export function rewriteMasked(
   let tokens: readonly Token[] | null = null;
   const codeOf = (): readonly Token[] | null => (tokens ??= scanSql(sql)?.filter((token) => !COMMENT_TOKENS.has(token.type)) ?? null);
   const { rewrite, unfit, dependsOnIntegers } = depth > 0 ? NO_TOKENS : tokensOf(world, at, sql, statements, codeOf);
+  let plan = rewrite?.plan ?? null;
   const columns = new Map<Fields, readonly unknown[]>();
   for (const statement of statements) {
     const found = depth === 0 ? lockedTarget(world, at, statement) : null;
     const locked = found === null || typeof found === 'string' ? null : found.writer.node.relation;
     if (depth === 0) {
-      for (const rewriteColumns of [dropSchemas, rewriteReturning]) {
-        const written = rewriteColumns(world, at, statement, codeOf, columns);
-        if (typeof written === 'string') return refuse(written);
-        edits.push(...written);
-      }
+      const dropped = dropSchemas(world, at, statement, codeOf, columns);
+      if (typeof dropped === 'string') return refuse(dropped);
+      const shown = rewriteReturning(world, at, statement, codeOf, columns, statements.length === 1);
+      if (typeof shown === 'string') return refuse(shown);
+      edits.push(...dropped, ...shown.edits);
+      plan ??= shown.plan;
     }
     for (const fact of statement.relations) {
       if (fact.role !== 'From') continue;
@@ -89,7 +91,7 @@ export function rewriteMasked(
       if (edits.length > MAX_REFERENCES) return refuse(`more than ${MAX_REFERENCES} references to relations with masked columns`);
     }
   }
-  if (edits.length === 0) return { ok: true, sql, edits, plan: null, unfit, dependsOnIntegers };
+  if (edits.length === 0) return { ok: true, sql, edits, plan, unfit, dependsOnIntegers };
   edits.push(...(rewrite?.edits ?? []));
   edits.sort((left, right) => left.start - right.start);
   const out = splice(sql, edits);
@@ -104,7 +106,7 @@ export function rewriteMasked(
   if (!statements.every(isSame)) {
     return refuse('the rewritten statement is not the same but for the masks');
   }
-  return { ok: true, sql: out, edits, plan: rewrite?.plan ?? null, unfit, dependsOnIntegers };
+  return { ok: true, sql: out, edits, plan, unfit, dependsOnIntegers };
 }
 
 /** Only of a statement that is alone: which result is whose must not be a question. */

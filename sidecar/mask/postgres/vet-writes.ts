@@ -83,7 +83,7 @@ function vetTarget(world: MaskedCatalog, facts: StatementFacts, { writer, relati
   const masked = new Set(world.maskedColumns(relation).keys());
   const returning = maskReturning(world, writer, relation);
   if (typeof returning === 'string') return `${returning}: it can't be masked there`;
-  if (returning.length > 0 && !isOutermost(facts, writer.node) && (facts.writers.length > 1 || facts.kinds.includes('Create')))
+  if (returning.replacements.length > 0 && !isOutermost(facts, writer.node) && (facts.writers.length > 1 || facts.kinds.includes('Create')))
     return 'what RETURNING shows of masked columns is written elsewhere';
   const given: Given = { masked, parameters, excluded: new Set() };
   return vetAssignments(writer, relation, given) ?? vetMentions(facts, { writer, relation }, masked, given.excluded);
