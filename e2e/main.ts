@@ -8,7 +8,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 import { clusterNumber } from './cluster/config.ts';
-import { buildImages } from './cluster/images.ts';
+import { build, buildImages } from './cluster/images.ts';
 import { type Lane, longestFirst, needsCluster, type Ran, runLane, summary } from './lanes.ts';
 import { NEEDS_SYSTEM, testFiles } from './repo/test-files.ts';
 import { ROOT } from './repo/tree.ts';
@@ -37,6 +37,8 @@ if (files.length === 0) {
   process.stderr.write(`no tests in ${positionals.join(', ')}\n`);
   process.exitCode = 2;
 } else {
+  await build();
+  process.env['CHAPERONE_BUILT'] = '1';
   const lanes: (() => Promise<Ran[]>)[] = alone.length > 0 ? [() => run({ name: 'no cluster', env: process.env, files: alone })] : [];
   if (process.env['KUBECONFIG']) {
     const { registry } = values;

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { binary } from '#e2e/cluster/binaries.ts';
+import { cliProgram } from '#e2e/cluster/config.ts';
 import { type ControlPlane, startControlPlane } from '#e2e/cluster/control-plane.ts';
 import { type Kubectl, kubectlOf } from '#e2e/cluster/kubectl.ts';
 import { ROOT } from '#e2e/repo/tree.ts';
@@ -116,7 +117,7 @@ describe('the charts and a real API server', { timeout: 600_000 }, () => {
   it('`chaperone install` applies all of it, twice', async () => {
     await kubectl(['delete', 'crds', '--all']);
     const install = () =>
-      run(process.execPath, [join(ROOT, 'cli/main.ts'), 'install', '--registry', 'registry.example.com/x', '--wait', '0s'], {
+      run(process.execPath, [cliProgram(), 'install', '--registry', 'registry.example.com/x', '--wait', '0s'], {
         env: { HOME: dir, KUBECONFIG: plane.kubeconfig },
       });
     const first = await install();

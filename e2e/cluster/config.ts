@@ -1,5 +1,6 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { ROOT } from '#e2e/repo/tree.ts';
 
 /** Folder for what takes long to make: binaries, root file systems, images. It may be removed at any time that no cluster runs. */
 export function cacheFolder(): string {
@@ -45,4 +46,14 @@ export function foreignS3(): { endpoint: string; region: string; accessKeyId: st
   if (!endpoint) return undefined;
   if (!accessKeyId || !secretAccessKey) throw new Error('CHAPERONE_S3 is set, but not AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY');
   return { endpoint, region, accessKeyId, secretAccessKey };
+}
+
+/** True where `npm run e2e` has just made `dist/` of this tree. */
+export function isBuilt(): boolean {
+  return Boolean(process.env['CHAPERONE_BUILT']);
+}
+
+/** The CLI as a program for Node: the bundle starts seven times as fast. */
+export function cliProgram(): string {
+  return join(ROOT, isBuilt() ? 'dist/chaperone.js' : 'cli/main.ts');
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { ROOT } from '#e2e/repo/tree.ts';
 import { binary } from './binaries.ts';
+import { isBuilt } from './config.ts';
 import { copyProgram, DEBIAN_KEY, debianRoot, emptyRoot } from './debian.ts';
 import { hashOf, image, type Layer, layer } from './layers.ts';
 
@@ -41,9 +42,14 @@ export async function buildNodeImages(): Promise<Built[]> {
   return Promise.all([single('pause'), single('coredns')]);
 }
 
+/** `dist/`, of this tree. */
+export async function build(): Promise<void> {
+  await run(process.execPath, [join(ROOT, 'e2e/repo/build.ts'), '--no-smoke'], { cwd: ROOT });
+}
+
 /** The product's images and the tests' Debian. Cached by content: after a change of the code only the bundle's layer is made anew. */
 export async function buildImages(): Promise<Built[]> {
-  await run(process.execPath, [join(ROOT, 'e2e/repo/build.ts'), '--no-smoke'], { cwd: ROOT });
+  if (!isBuilt()) await build();
   const debian = await debianRoot();
   const [node, nft] = [await nodeLayer(debian), await nftLayer(debian)];
   const [operator, sidecar] = [await bundleLayer('operator'), await bundleLayer('sidecar')];

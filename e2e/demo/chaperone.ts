@@ -1,9 +1,10 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { connect } from 'node:net';
 import { promisify } from 'node:util';
+import { cliProgram } from '#e2e/cluster/config.ts';
 
 const run = promisify(execFile);
-const MAIN = new URL('../../cli/main.ts', import.meta.url).pathname;
+const MAIN = cliProgram();
 
 export interface Finished {
   readonly code: number;

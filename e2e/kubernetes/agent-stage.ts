@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
+import { cliProgram } from '#e2e/cluster/config.ts';
 import { waitFor } from '#e2e/cluster/ready.ts';
 import type { S3 } from '#e2e/cluster/s3.ts';
 import { apply, type TestCluster } from '#e2e/cluster/test-cluster.ts';
@@ -216,7 +217,7 @@ export function chaperone(
   const where = ['--bucket', bucket.url, '--endpoint', endpoint, '--region', region];
   const env = { PATH: process.env['PATH'], AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey };
   return new Promise((resolve) => {
-    execFile(process.execPath, ['cli/main.ts', ...args, ...where], { cwd: ROOT, env, maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
+    execFile(process.execPath, [cliProgram(), ...args, ...where], { cwd: ROOT, env, maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : Number(error.code ?? 1), stdout, stderr });
     });
   });
