@@ -4,7 +4,7 @@ import { type ApprovalGateSpec, approvalGateSpec, approvalGateStatus } from './a
 import { type MaskingRuleSpec, maskingRuleSpec, maskingRuleStatus } from './masking-rule.ts';
 import { type ProtectedResourceSpec, protectedResourceSpec, protectedResourceStatus } from './protected-resource.ts';
 import type { Static, TSchema } from './schema.ts';
-import type { policyStatus, status } from './status.ts';
+import type { policyStatus, resourceStatus, status } from './status.ts';
 
 export const GROUP = 'chaperone.dev';
 export const VERSION = 'v1alpha1';
@@ -32,9 +32,10 @@ interface Resource<K extends string, Spec, Status> {
 }
 
 export type Status = Static<typeof status>;
+export type ResourceStatus = Static<typeof resourceStatus>;
 export type PolicyStatus = Static<typeof policyStatus>;
 
-export type ProtectedResource = Resource<'ProtectedResource', ProtectedResourceSpec, Status>;
+export type ProtectedResource = Resource<'ProtectedResource', ProtectedResourceSpec, ResourceStatus>;
 export type AccessPolicy = Resource<'AccessPolicy', AccessPolicySpec, PolicyStatus>;
 export type MaskingRule = Resource<'MaskingRule', MaskingRuleSpec, PolicyStatus>;
 export type ApprovalGate = Resource<'ApprovalGate', ApprovalGateSpec, Status>;
@@ -76,6 +77,13 @@ export const KINDS: { readonly [K in Kind]: KindDefinition } = {
       { name: 'Host', type: 'string', jsonPath: '.spec.address.host', description: 'Host of the target' },
       { name: 'Port', type: 'integer', jsonPath: '.spec.address.port', description: 'Port of the target', priority: 1 },
       { name: 'TLS', type: 'string', jsonPath: '.spec.tls.mode', description: 'TLS towards the target', priority: 1 },
+      {
+        name: 'Assurance',
+        type: 'string',
+        jsonPath: '.status.assurance',
+        description: 'Lowest assurance of masking that a session had',
+        priority: 1,
+      },
     ],
   },
   AccessPolicy: {

@@ -2,7 +2,7 @@
 import { RESOURCE_LIMITS, type ResourceLimitName } from '../policy/limits.ts';
 import { basicAuthRef, secretKeyRef } from './names.ts';
 import { choice, exactlyWhen, form, integer, listByKey, notYet, object, onlyWhen, optional, type Static, text } from './schema.ts';
-import { status } from './status.ts';
+import { resourceStatus } from './status.ts';
 
 const host = text('A host name or an IP address; no scheme, no port.', {
   maxLength: 253,
@@ -215,5 +215,5 @@ export const protectedResourceSpec = object(
     ],
   },
 );
-export const protectedResourceStatus = status;
+export const protectedResourceStatus = resourceStatus;
 export type ProtectedResourceSpec = Static<typeof protectedResourceSpec>;

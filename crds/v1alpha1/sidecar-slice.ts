@@ -1,9 +1,13 @@
 /** SidecarSlice: what one replica of the operator knows of the sidecars that are connected to it. The leader sums the slices. */
+import { ASSURANCES } from '../policy/assurance.ts';
 import { DNS_LABEL, DNS_SUBDOMAIN } from './names.ts';
-import { integer, list, object, optional, type Static, setOf, text } from './schema.ts';
+import { choice, integer, list, object, optional, type Static, setOf, text } from './schema.ts';
+import { MAX_LOWERED_BY } from './status.ts';
 
 export const POD_UID = '^[0-9a-f-]{36}$';
 const version = (description: string) => text(description, { maxLength: 71, pattern: '^sha256:[0-9a-f]{64}$' });
+
+export const MAX_ASSURANCES_PER_SIDECAR = 50;
 
 const sidecar = object(
   {
@@ -30,6 +34,22 @@ const sidecar = object(
         {
           maxItems: 20,
         },
+      ),
+    ),
+    assurances: optional(
+      list(
+        object(
+          {
+            resource: text('`NAMESPACE/NAME`.', { maxLength: 317 }),
+            level: choice(ASSURANCES, 'The lowest assurance of masking that a session had.'),
+            loweredBy: optional(
+              list(text('A masked column and the reason.', { maxLength: 256 }), 'Why it is not A.', { maxItems: MAX_LOWERED_BY }),
+            ),
+          },
+          'What sessions of one ProtectedResource had.',
+        ),
+        'The assurance of masking that its sessions had.',
+        { maxItems: MAX_ASSURANCES_PER_SIDECAR },
       ),
     ),
   },

@@ -1,5 +1,9 @@
 /** Status by the conventions of Kubernetes: conditions, and no phase. */
-import { choice, integer, listByKey, object, optional, text } from './schema.ts';
+import { ASSURANCES } from '../policy/assurance.ts';
+import { choice, integer, list, listByKey, object, optional, text } from './schema.ts';
+
+/** Columns that are named. */
+export const MAX_LOWERED_BY = 5;
 
 /** metav1.Condition of Kubernetes. */
 export const CONDITION_TYPE =
@@ -40,6 +44,26 @@ const observedGeneration = optional(
 );
 
 export const status = object({ observedGeneration, conditions }, 'Written by the operator; what a manifest says here is ignored.');
+
+/** Of a ProtectedResource. */
+export const resourceStatus = object(
+  {
+    observedGeneration,
+    conditions,
+    assurance: optional(
+      choice(
+        ASSURANCES,
+        'The lowest assurance of masking that a session of the sidecars that run had: `A`, `B`, `C`, or `None`. Absent before one that met a MaskingRule.',
+      ),
+    ),
+    assuranceLoweredBy: optional(
+      list(text('A masked column and the reason.', { maxLength: 256 }), 'Why it is not `A`: the first few columns, with the reason.', {
+        maxItems: MAX_LOWERED_BY,
+      }),
+    ),
+  },
+  'Written by the operator; what a manifest says here is ignored.',
+);
 
 /** Of the kinds that sidecars enforce. */
 export const policyStatus = object(

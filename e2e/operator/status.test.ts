@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { PolicyStatus } from '#crds/v1alpha1/kinds.ts';
+import type { PolicyStatus, ResourceStatus } from '#crds/v1alpha1/kinds.ts';
 import { type ControlPlane, startControlPlane } from '#e2e/cluster/control-plane.ts';
 import type { SidecarReport } from '#operator/controllers/programming.ts';
 import { type Controllers, startControllers } from '#operator/controllers/run.ts';
@@ -168,6 +168,27 @@ test('how many sidecars enforce it, by what they took; the digest is of what is 
   await shows(POLICY, 'read', { sidecars: '1/1' });
   await admin.delete(PODS, named('agent-0'), { gracePeriodSeconds: 0 });
   await shows(POLICY, 'read', { sidecars: '0/0', Programmed: 'True NoSidecars' });
+});
+
+test('the lowest assurance of its sessions is in the status of a ProtectedResource, and goes with the sidecars', async () => {
+  const [one, two] = [await pod('agent-2'), await pod('agent-3')];
+  const said = (uid: string, level: 'A' | 'B', loweredBy: readonly string[]) =>
+    reports.set(uid, { podUid: uid, assurances: [{ resource: 'shop/db', level, loweredBy }] });
+  const status = async () => (await admin.get<KubeObject & { status?: ResourceStatus }>(RESOURCE, named('db'))).status;
+  const shown = (what: string, level: string | undefined, by: readonly string[] | undefined) =>
+    until(what, async () => {
+      const found = await status();
+      return found?.assurance === level && JSON.stringify(found?.assuranceLoweredBy) === JSON.stringify(by) ? true : undefined;
+    });
+  said(one, 'A', []);
+  said(two, 'B', ['public.customers.ssn: app may SELECT it']);
+  controllers.lookAgain();
+  await shown('the lowest', 'B', ['public.customers.ssn: app may SELECT it']);
+  said(two, 'A', []);
+  controllers.lookAgain();
+  await shown('both at A', 'A', undefined);
+  for (const name of ['agent-2', 'agent-3']) await admin.delete(PODS, named(name), { gracePeriodSeconds: 0 });
+  await shown('nobody is left', undefined, undefined);
 });
 
 test('from kubectl apply to a new snapshot in well under a second', async () => {

@@ -115,9 +115,9 @@ test('who enforces: the newest version, or an older one that has this object as 
     { podUid: 'c', acked: 'forgotten' },
     { podUid: 'd', acked: 'other-uid' },
   ]);
-  assert.deepEqual(found.of(P), { concerned: 5, enforcing: 1, refusals: [], restarts: [] });
-  assert.deepEqual(found.of({ ...P, name: 'q' }), { concerned: 5, enforcing: 3, refusals: [], restarts: [] });
-  assert.deepEqual(found.of({ ...P, name: 'nobody' }), { concerned: 0, enforcing: 0, refusals: [], restarts: [] });
+  assert.deepEqual(found.of(P), { concerned: 5, enforcing: 1, refusals: [], restarts: [], assurance: null });
+  assert.deepEqual(found.of({ ...P, name: 'q' }), { concerned: 5, enforcing: 3, refusals: [], restarts: [], assurance: null });
+  assert.deepEqual(found.of({ ...P, name: 'nobody' }), { concerned: 0, enforcing: 0, refusals: [], restarts: [], assurance: null });
 });
 
 test('a pod counts while its sidecar runs', () => {
@@ -139,12 +139,18 @@ test('a refusal of the newest is told, one of an older version is past', () => {
       { podUid: 'b', acked: 'v2', refused: { version: 'v1', problems: ['old'] } },
     ],
   );
-  assert.deepEqual(found.of(P), { concerned: 2, enforcing: 1, refusals: [{ pod: 'shop/pod-a', problem: 'too new' }], restarts: [] });
+  assert.deepEqual(found.of(P), {
+    concerned: 2,
+    enforcing: 1,
+    refusals: [{ pod: 'shop/pod-a', problem: 'too new' }],
+    restarts: [],
+    assurance: null,
+  });
   const { status, reason, message } = programmedFinding(found.of(P));
   assert.deepEqual([status, reason], ['False', 'Rejected']);
   assert.match(message, /^1\/2 sidecars .* shop\/pod-a: too new$/);
-  assert.deepEqual(programmedFinding({ concerned: 0, enforcing: 0, refusals: [], restarts: [] }).reason, 'NoSidecars');
-  assert.deepEqual(programmedFinding({ concerned: 3, enforcing: 3, refusals: [], restarts: [] }).status, 'True');
+  assert.deepEqual(programmedFinding({ concerned: 0, enforcing: 0, refusals: [], restarts: [], assurance: null }).reason, 'NoSidecars');
+  assert.deepEqual(programmedFinding({ concerned: 3, enforcing: 3, refusals: [], restarts: [], assurance: null }).status, 'True');
 });
 
 test('a pod that was made before a ProtectedResource is named there, and all the same it is programmed', () => {
@@ -164,6 +170,31 @@ test('a pod that was made before a ProtectedResource is named there, and all the
   const { status, reason, message } = programmedFinding(found.of(resource));
   assert.deepEqual([status, reason], ['True', 'RestartRequired']);
   assert.match(message, /^2\/2 sidecars .* 1 \(shop\/pod-b\)\.$/);
+});
+
+test('the assurance of a ProtectedResource is the lowest of the sidecars that run', () => {
+  const resource = { ...source('db', 1), kind: 'ProtectedResource' as const };
+  const snapshot: Snapshot = {
+    schemaVersion: 1,
+    workload: { namespace: 'shop', serviceAccount: 'agent' },
+    sources: [resource],
+    resources: [],
+  };
+  const lowest = (levels: Readonly<Record<string, 'A' | 'B' | 'C'>>) =>
+    programmingOf({
+      pods: [pod('a'), pod('b'), pod('gone', { phase: 'Failed' })],
+      reports: new Map(
+        Object.entries(levels).map(([uid, level]) => [
+          uid,
+          { podUid: uid, acked: 'v1', assurances: [{ resource: 'shop/db', level, ...(level !== 'A' && { loweredBy: [uid] }) }] },
+        ]),
+      ),
+      current: () => ({ version: 'v1', json: Buffer.from(''), snapshot }),
+      sourcesOf: () => undefined,
+    }).of(resource).assurance;
+  assert.deepEqual(lowest({ a: 'A', b: 'B', gone: 'C' }), { level: 'B', loweredBy: ['b'] });
+  assert.deepEqual(lowest({ a: 'A' }), { level: 'A', loweredBy: [] });
+  assert.equal(lowest({}), null);
 });
 
 test('slices: the later connection counts, and a slice that nobody renews counts for nothing', () => {
@@ -226,7 +257,7 @@ test('the Secrets of a target: each once with all its keys; what is missing is n
     };
     const findings = protectedResourceFindings(
       { valid: true, object, compiled: [] },
-      { concerned: 0, enforcing: 0, refusals: [], restarts: [] },
+      { concerned: 0, enforcing: 0, refusals: [], restarts: [], assurance: null },
       secretOf,
     );
     const { status, message } = findings.find(({ type }) => type === 'ResolvedRefs') ?? assert.fail();
@@ -257,7 +288,7 @@ test('the key of a MaskingRule: missing targets are told first, then the Secret'
     const compiled = [{ type: 'ResolvedRefs' as const, status, reason: 'X', message: 'targets.', observedGeneration: 1 }];
     const findings = maskingRuleFindings(
       { valid: true, object, compiled },
-      { concerned: 0, enforcing: 0, refusals: [], restarts: [] },
+      { concerned: 0, enforcing: 0, refusals: [], restarts: [], assurance: null },
       () => (secret === null ? null : { metadata: { name: 'masking' }, data: secret as Record<string, string> }),
     );
     const found = findings.find(({ type }) => type === 'ResolvedRefs') ?? assert.fail();

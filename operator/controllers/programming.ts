@@ -1,4 +1,5 @@
 /** Which sidecars enforce what: the injected pods that run, held against what they last took. Pure. */
+import { type Assurance, isBelow, type SessionAssurance } from '#crds/policy/assurance.ts';
 import type { Source } from '#crds/policy/snapshot.ts';
 import type { Workload } from '../compile/compile.ts';
 import type { InjectedPod } from '../index/pods.ts';
@@ -13,6 +14,8 @@ export interface SidecarReport {
   readonly refused?: { readonly version: string; readonly problems: readonly string[] };
   /** `namespace/name` of ProtectedResources that came after the pod. */
   readonly restartRequiredFor?: readonly string[];
+  /** What its sessions had, by resource. */
+  readonly assurances?: readonly { readonly resource: string; readonly level: Assurance; readonly loweredBy?: readonly string[] }[];
 }
 
 export interface Programmed {
@@ -24,6 +27,8 @@ export interface Programmed {
   readonly refusals: readonly { readonly pod: string; readonly problem: string }[];
   /** Of a ProtectedResource: pods that were made before it, and whose agents can't reach it. */
   readonly restarts: readonly string[];
+  /** Of a ProtectedResource: the lowest assurance of masking of the sidecars' sessions; null where there is none. */
+  readonly assurance: SessionAssurance | null;
 }
 
 export interface Programming {
@@ -38,7 +43,7 @@ export interface ProgrammingInput {
   readonly sourcesOf: (workload: Workload, version: string) => ReadonlyMap<string, Source> | undefined;
 }
 
-const NOBODY: Programmed = { concerned: 0, enforcing: 0, refusals: [], restarts: [] };
+const NOBODY: Programmed = { concerned: 0, enforcing: 0, refusals: [], restarts: [], assurance: null };
 const MAX_REFUSALS = 3;
 const MAX_RESTARTS = 3;
 
@@ -58,6 +63,7 @@ export function programmingOf({ pods, reports, current, sourcesOf }: Programming
   const groups = new Map<string, Group>();
   const refusals: { pod: InjectedPod; problems: readonly string[] }[] = [];
   const restarts = new Map<string, string[]>();
+  const assurances = new Map<string, SessionAssurance>();
   for (const pod of pods) {
     if (!counts(pod)) continue;
     const report = reports.get(pod.uid);
@@ -67,6 +73,12 @@ export function programmingOf({ pods, reports, current, sourcesOf }: Programming
     else groups.set(key, { workload: pod, acked: report?.acked, count: 1 });
     if (report?.refused !== undefined && report.refused.version === current(pod)?.version)
       refusals.push({ pod, problems: report.refused.problems });
+    for (const { resource, level, loweredBy = [] } of report?.assurances ?? []) {
+      const [namespace = '', name = ''] = resource.split('/');
+      const of = sourceKey({ kind: 'ProtectedResource', namespace, name });
+      const known = assurances.get(of);
+      if (known === undefined || isBelow(level, known.level)) assurances.set(of, { level, loweredBy });
+    }
     for (const resource of report?.restartRequiredFor ?? []) {
       const [namespace = '', name = ''] = resource.split('/');
       const of = sourceKey({ kind: 'ProtectedResource', namespace, name });
@@ -76,10 +88,22 @@ export function programmingOf({ pods, reports, current, sourcesOf }: Programming
 
   const found = new Map<
     string,
-    { concerned: number; enforcing: number; refusals: { pod: string; problem: string }[]; restarts: string[] }
+    {
+      concerned: number;
+      enforcing: number;
+      refusals: { pod: string; problem: string }[];
+      restarts: string[];
+      assurance: SessionAssurance | null;
+    }
   >();
   const entryOf = (key: string) => {
-    const entry = found.get(key) ?? { concerned: 0, enforcing: 0, refusals: [], restarts: restarts.get(key) ?? [] };
+    const entry = found.get(key) ?? {
+      concerned: 0,
+      enforcing: 0,
+      refusals: [],
+      restarts: restarts.get(key) ?? [],
+      assurance: assurances.get(key) ?? null,
+    };
     found.set(key, entry);
     return entry;
   };

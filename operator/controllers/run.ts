@@ -142,10 +142,15 @@ export function startControllers(options: ControllersOptions): Controllers {
             digest: isProgrammed && judged.valid ? digestOf(judged.object.spec) : before.digest,
           }
         : {}),
+      ...(kind === 'ProtectedResource' ? assuranceStatus(programmed) : {}),
     };
     if (canonicalJson(status) === canonicalJson(before)) return;
     const { resourceVersion } = found.raw.metadata;
-    await kube.patchStatus(ofKind(kind), { namespace, name }, { metadata: { resourceVersion }, status });
+    await kube.patchStatus(
+      ofKind(kind),
+      { namespace, name },
+      { metadata: { resourceVersion }, status: { ...(kind === 'ProtectedResource' ? NO_ASSURANCE : {}), ...status } },
+    );
     log.debug({ object: key, generation, ...Object.fromEntries(conditions.map(({ type, status: is }) => [type, is])) }, 'status written');
     for (const finding of findings) {
       const was = previous.find(({ type }) => type === finding.type);
@@ -186,6 +191,14 @@ function findingsOf(kind: Kind, judged: Judged, programmed: ReturnType<Programmi
     default:
       return kind satisfies never;
   }
+}
+
+/** What a merge patch takes away is null in it. */
+const NO_ASSURANCE = { assurance: null, assuranceLoweredBy: null };
+
+function assuranceStatus({ assurance }: ReturnType<Programming['of']>) {
+  if (assurance === null) return {};
+  return { assurance: assurance.level, ...(assurance.loweredBy.length === 0 ? {} : { assuranceLoweredBy: assurance.loweredBy }) };
 }
 
 function hasCounts(kind: Kind): boolean {

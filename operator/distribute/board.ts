@@ -1,4 +1,7 @@
 /** What this replica knows of the sidecars that are connected to it: which snapshot each enforces, and which it refused. */
+import { ASSURANCES, type Assurance } from '#crds/policy/assurance.ts';
+import { MAX_ASSURANCES_PER_SIDECAR } from '#crds/v1alpha1/sidecar-slice.ts';
+import { MAX_LOWERED_BY } from '#crds/v1alpha1/status.ts';
 import type { SidecarPeer } from './peer.ts';
 
 export interface ConnectedSidecar {
@@ -9,6 +12,21 @@ export interface ConnectedSidecar {
   readonly acked: string | null;
   readonly refused: { readonly version: string; readonly problems: readonly string[] } | null;
   readonly restartRequiredFor: readonly string[];
+  readonly assurances: readonly ReportedAssurance[];
+}
+
+export interface ReportedAssurance {
+  /** `namespace/name`. */
+  readonly resource: string;
+  readonly level: Assurance;
+  readonly loweredBy: readonly string[];
+}
+
+/** As it came. */
+export interface SaidAssurance {
+  readonly resource: string;
+  readonly level: string;
+  readonly loweredBy: readonly string[];
 }
 
 export interface AckBoard {
@@ -24,6 +42,8 @@ export interface AckBoardWriter extends AckBoard {
   acked(podUid: string, version: string): void;
   refused(podUid: string, version: string, problems: readonly string[]): void;
   reported(podUid: string, restartRequiredFor: readonly string[]): void;
+  /** What sessions of a sidecar had; what is said of a resource that `knows` does not know is left out. */
+  assured(podUid: string, said: readonly SaidAssurance[], knows: (resource: string) => boolean): void;
   closed(podUid: string): void;
 }
 
@@ -53,7 +73,7 @@ export function createAckBoard(): AckBoardWriter {
       return () => listeners.delete(listener);
     },
     opened(peer, sidecarVersion, connectedAtMs, acked) {
-      sidecars.set(peer.podUid, { peer, sidecarVersion, connectedAtMs, acked, refused: null, restartRequiredFor: [] });
+      sidecars.set(peer.podUid, { peer, sidecarVersion, connectedAtMs, acked, refused: null, restartRequiredFor: [], assurances: [] });
       tell();
     },
     acked(podUid, version) {
@@ -68,8 +88,37 @@ export function createAckBoard(): AckBoardWriter {
       const restartRequiredFor = [...new Set(names.filter((name) => RESOURCE.test(name)))].sort().slice(0, MAX_RESTARTS);
       if (restartRequiredFor.join() !== sidecars.get(podUid)?.restartRequiredFor.join()) change(podUid, { restartRequiredFor });
     },
+    assured(podUid, said, knows) {
+      const assurances = said
+        .flatMap(({ resource, level, loweredBy }): ReportedAssurance[] => {
+          const known = ASSURANCES.find((one) => one === level);
+          if (known === undefined || !RESOURCE.test(resource) || !knows(resource)) return [];
+          return [
+            {
+              resource,
+              level: known,
+              loweredBy: loweredBy
+                .slice(0, MAX_LOWERED_BY)
+                .map(printable)
+                .filter((text) => text !== ''),
+            },
+          ];
+        })
+        .slice(0, MAX_ASSURANCES_PER_SIDECAR);
+      if (JSON.stringify(assurances) !== JSON.stringify(sidecars.get(podUid)?.assurances)) change(podUid, { assurances });
+    },
     closed(podUid) {
       if (sidecars.delete(podUid)) tell();
     },
   };
+}
+
+const MAX_REASON_CHARS = 256;
+
+/** Names of the target's columns and roles, which may be anything: a status holds one line of it. */
+function printable(text: string): string {
+  return text
+    .replace(/[^\p{L}\p{N}\p{P}\p{S} ]/gu, '?')
+    .slice(0, MAX_REASON_CHARS)
+    .toWellFormed();
 }

@@ -148,6 +148,8 @@ export function addControlServices(server: Server, options: ControlOptions): Con
   serveUnary(server, Sidecar.method.report, async (request, call) => {
     const { peer } = await callerOf(call);
     reported(options, peer, request.restartRequiredFor);
+    const resources = new Set(options.snapshots.current(peer)?.snapshot.resources.map(({ namespace, name }) => `${namespace}/${name}`));
+    options.board.assured(peer.podUid, request.assurances, (resource) => resources.has(resource));
     handlers.report?.(peer, request);
     return {};
   });

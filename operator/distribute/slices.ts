@@ -132,7 +132,7 @@ export function partsOf(entries: readonly SliceEntry[]): SliceEntry[][] {
   return parts;
 }
 
-function entryOf({ peer, sidecarVersion, connectedAtMs, acked, refused, restartRequiredFor }: ConnectedSidecar): SliceEntry {
+function entryOf({ peer, sidecarVersion, connectedAtMs, acked, refused, restartRequiredFor, assurances }: ConnectedSidecar): SliceEntry {
   const { podUid, namespace, pod, serviceAccount } = peer;
   return {
     podUid,
@@ -143,6 +143,15 @@ function entryOf({ peer, sidecarVersion, connectedAtMs, acked, refused, restartR
     connectedAt: new Date(connectedAtMs).toISOString(),
     ...(acked === null ? {} : { acked }),
     ...(refused === null ? {} : { refused: { version: refused.version, problems: [...refused.problems] } }),
+    ...(assurances.length === 0
+      ? {}
+      : {
+          assurances: assurances.map(({ resource, level, loweredBy }) => ({
+            resource,
+            level,
+            ...(loweredBy.length === 0 ? {} : { loweredBy: [...loweredBy] }),
+          })),
+        }),
     ...(restartRequiredFor.length === 0 ? {} : { restartRequiredFor: [...restartRequiredFor] }),
   };
 }

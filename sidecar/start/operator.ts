@@ -44,6 +44,8 @@ export interface OperatorSettings {
 
 const TTL_SECONDS = 3600;
 const REPORT_MS = 15_000;
+/** Columns that keep the assurance of a resource down, of which the operator is told. */
+const MAX_REPORTED_REASONS = 5;
 
 /** Throws StartError. */
 export function readOperatorSettings(args: readonly string[]): OperatorSettings {
@@ -198,8 +200,11 @@ async function report(control: Control, sidecar: Sidecar, listen: ReadonlyMap<st
   const restartRequiredFor = [...sidecar.restartRequiredFor, ...[...sidecar.addresses.keys()].filter((key) => !known(key))];
   const egress = sidecar.takeEgress().map((one) => ({ ...one, count: BigInt(one.count) }));
   const spoolBytes = BigInt(sidecar.spoolBytes);
+  const assurances = [...sidecar.lowestAssurances()].map(([resource, { level, loweredBy }]) => {
+    return { resource, level, loweredBy: loweredBy.slice(0, MAX_REPORTED_REASONS) };
+  });
   // The next one says the same, but for the egress: of that the metrics have all.
-  await control.report({ snapshotVersion: sidecar.version, spoolBytes, restartRequiredFor, egress }).catch(() => {});
+  await control.report({ snapshotVersion: sidecar.version, spoolBytes, restartRequiredFor, egress, assurances }).catch(() => {});
 }
 
 function parsed(args: readonly string[]) {

@@ -553,6 +553,13 @@ export declare type ReportRequest = Message<"chaperone.v1.ReportRequest"> & {
    * @generated from field: repeated string restart_required_for = 8;
    */
   restartRequiredFor: string[];
+
+  /**
+   * Of the sessions since the last report; of a resource without one what was said before.
+   *
+   * @generated from field: repeated chaperone.v1.ResourceAssurance assurances = 9;
+   */
+  assurances: ResourceAssurance[];
 };
 
 /**
@@ -560,6 +567,38 @@ export declare type ReportRequest = Message<"chaperone.v1.ReportRequest"> & {
  * Use `create(ReportRequestSchema)` to create a new message.
  */
 export declare const ReportRequestSchema: GenMessage<ReportRequest>;
+
+/**
+ * @generated from message chaperone.v1.ResourceAssurance
+ */
+export declare type ResourceAssurance = Message<"chaperone.v1.ResourceAssurance"> & {
+  /**
+   * `namespace/name`.
+   *
+   * @generated from field: string resource = 1;
+   */
+  resource: string;
+
+  /**
+   * The lowest: A, B, C or None.
+   *
+   * @generated from field: string level = 2;
+   */
+  level: string;
+
+  /**
+   * Why it is not A: a few masked columns with the reason.
+   *
+   * @generated from field: repeated string lowered_by = 3;
+   */
+  loweredBy: string[];
+};
+
+/**
+ * Describes the message chaperone.v1.ResourceAssurance.
+ * Use `create(ResourceAssuranceSchema)` to create a new message.
+ */
+export declare const ResourceAssuranceSchema: GenMessage<ResourceAssurance>;
 
 /**
  * @generated from message chaperone.v1.UnmonitoredEgress
