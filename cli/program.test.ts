@@ -23,6 +23,7 @@ const commands = [
   'simulate',
   'validate',
   'compile',
+  'doctor',
   'sessions ls',
   'sessions show',
   'sessions replay',

@@ -1,6 +1,7 @@
 import { Command, CommanderError, Help, Option } from 'commander';
 import { addApprovals } from './commands/approvals.ts';
 import { compile } from './commands/compile.ts';
+import { doctor } from './commands/doctor.ts';
 import { run } from './commands/run.ts';
 import { addSessions } from './commands/sessions.ts';
 import { simulate } from './commands/simulate.ts';
@@ -14,7 +15,7 @@ import { versionAndCommit } from './version.ts';
 const EXIT_CODES = `
 Exit codes:
   0  done; simulate: allowed
-  1  it failed, or it found problems (validate, sessions verify)
+  1  it failed, or it found problems (validate, sessions verify, doctor --check)
   2  wrong use
   3  refused: simulate: denied; approvals: you may not decide this
   4  simulate: held for an approval
@@ -54,6 +55,7 @@ const TOLD = new Set([
   'CredentialError',
   'IssuersError',
   'TlsError',
+  'UpstreamError',
 ]);
 
 function nameOf(error: unknown): string {
@@ -139,6 +141,20 @@ function build(io: Io, done: (code: number) => void): Command {
     .option('--at <time>', 'as if it were then (RFC 3339)')
     .addOption(new Option('--assurance <level>', 'as if the session had it').choices(['A', 'B', 'C', 'None']))
     .action(async (options) => done(await simulate(options, io)));
+
+  command(
+    'doctor <resource>',
+    'Tell at which assurance (A, B, C) the masked columns of a target are, why, and the SQL that lifts them to A',
+    [
+      'doctor shop-db --manifests examples/quickstart',
+      'doctor shop/orders-db --manifests policies --secrets /run/secrets/chaperone --check',
+    ],
+  )
+    .requiredOption('--manifests <dir>', 'folder of manifests, with the Secret of the target')
+    .option('--secrets <dir>', 'mounted Secrets: DIR/NAMESPACE/NAME/KEY')
+    .option('--user <name>', 'one requested user of the ProtectedResource; default: all of them')
+    .option('--check', 'exit 1 where a user is below A')
+    .action(async (resource: string, options) => done(await doctor(resource, options, io)));
 
   command('validate <dir>', 'Check a folder of manifests: file:line: field: message', ['validate examples/quickstart']).action(
     async (dir: string, options) => done(await validate(dir, options, io)),

@@ -86,3 +86,9 @@ export function decideToParse(policy: ResourcePolicy | null, why: () => Verdict,
   const verdict: Verdict = { ...outcome.verdict, decision: 'Allow', message: `${outcome.verdict.message}; it may be parsed, not executed` };
   return { type: 'permit', permit: makePermit(input.action, verdict, bytes) };
 }
+
+/** For who runs `chaperone doctor`: they hold the target's credential themselves, and only the catalog is asked. */
+export function permitDoctor(database: string, user: string): Permit {
+  const { verdict } = denialOf('doctor', 'AllowedSession', 'the catalog is read for who holds the credential');
+  return makePermit({ type: 'connect', database, user }, { ...verdict, decision: 'Allow' }, Buffer.alloc(0));
+}

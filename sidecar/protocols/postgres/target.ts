@@ -12,7 +12,7 @@ export interface Target {
 
 /** Where a resource is, and with what to log in there. Throws CredentialError. With no credential, `user` and `password` are empty. */
 export function upstreamTarget(
-  context: DriverContext,
+  context: Pick<DriverContext, 'credentials' | 'names'>,
   resource: SnapshotResource,
   credential: { readonly secret: string; readonly usernameKey: string; readonly passwordKey: string } | null,
 ): Target {
