@@ -22,6 +22,7 @@ import { openSidecarRecordings, type UploadSettings } from './start/recordings.t
 import { openTelemetry } from './start/telemetry.ts';
 import { openTls } from './start/tls.ts';
 import { TransparentEntrance } from './start/transparent.ts';
+import { returnFreedMemory } from './system/memory.ts';
 import { createAssurances } from './telemetry/assurances.ts';
 import { Metrics } from './telemetry/metrics.ts';
 import { createCredentialStore, type Secrets } from './upstream/credentials/store.ts';
@@ -109,6 +110,8 @@ export interface Sidecar {
 
 type Close = () => unknown;
 const LISTEN_AGAIN_MS = 2_000;
+/** After the start: what it needed is free then. */
+const RETURN_MEMORY_MS = 2_000;
 
 /**
  * Starts with DENY_ALL and no listener; `publish` gives it something to do. Rejects with StartError, ListenError, SocketError, RecordingError or
@@ -219,6 +222,8 @@ async function assemble(options: SidecarOptions, opened: Close[], closeAll: () =
       void listeners.reconcile(policy.snapshot.resources).catch(() => {});
   }, LISTEN_AGAIN_MS);
   opened.push(() => clearInterval(again));
+  const started = setTimeout(returnFreedMemory, RETURN_MEMORY_MS).unref();
+  opened.push(() => clearTimeout(started));
 
   const drainOnce = async (graceMs: number) => {
     const empty = listeners.close();
