@@ -9,6 +9,10 @@ import type { StreamHandlers } from './stream.ts';
 
 const NOTHING: StreamHandlers = { data: () => {}, drained: () => {}, ended: () => {}, closed: () => {} };
 
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await turn();
+}
+
 describe('stay', () => {
   let server: Server;
   let port = 0;
@@ -51,7 +55,7 @@ describe('stay', () => {
     one.start(answers(one));
     other.start(answers(other));
     one.write(Buffer.from('ball'));
-    while (count < 100) await turn();
+    await until(() => count >= 100);
     return {
       count: () => count,
       taken: () => taken,
@@ -132,10 +136,10 @@ describe('stay', () => {
     });
     other.start(NOTHING);
     other.write(Buffer.from('first'));
-    while (seen.length === 0) await turn();
+    await until(() => seen.length > 0);
     other.write(Buffer.from('last'));
     other.end();
-    while (!seen.includes('ended')) await turn();
+    await until(() => seen.includes('ended'));
     one.end();
     await closed;
     assert.equal(seen.join(' '), 'first last ended');
@@ -147,7 +151,11 @@ describe('stay', () => {
     const got: Buffer[] = [];
     let bytes = 0;
     // Small messages, so that they are read here, and more of them than the kernel takes from one who is not read.
-    source.start({ ...NOTHING, data: (chunk) => void (sink.write(chunk), stay()) });
+    const relay = (chunk: Buffer) => {
+      sink.write(chunk);
+      stay();
+    };
+    source.start({ ...NOTHING, data: relay });
     sink.start(NOTHING);
     feeder.start(NOTHING);
     const total = 16 * 1024 * 1024;
@@ -157,7 +165,7 @@ describe('stay', () => {
       sent += piece.length;
       if (!feeder.write(piece)) await turn();
     }
-    while (feeder.pending > 0) await turn();
+    await until(() => feeder.pending === 0);
     reader.start({
       ...NOTHING,
       data: (chunk) => {
@@ -165,7 +173,7 @@ describe('stay', () => {
         bytes += chunk.length;
       },
     });
-    while (bytes < sent) await turn();
+    await until(() => bytes === sent);
     const all = Buffer.concat(got);
     let at = 0;
     for (let i = 0; at < all.length; i++) {
