@@ -1,7 +1,8 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
 /** Where a client connects. */
 export interface Target {
@@ -19,6 +20,8 @@ export interface Ran {
 }
 
 const PATH = ['/usr/local/bin', '/usr/bin', '/bin', '/usr/lib/postgresql/15/bin'];
+const PYTHON = '/usr/bin/python3';
+const JDBC = '/usr/share/java/postgresql.jar';
 
 export function hasProgram(name: string): boolean {
   return PATH.some((folder) => existsSync(join(folder, name)));
@@ -34,6 +37,34 @@ export function runClient(program: string, args: readonly string[], target: Targ
     child.stdin?.on('error', () => undefined);
     child.stdin?.end(input);
   });
+}
+
+/** Of Debian's Python, which finds Debian's packages. */
+export function runPython(script: string, args: readonly string[], target: Target): Promise<Ran> {
+  return runClient(PYTHON, [here(script), ...args], target);
+}
+
+export function hasPythonModule(name: string): boolean {
+  return spawnSync(PYTHON, ['-c', `import ${name}`], { stdio: 'ignore' }).status === 0;
+}
+
+export function runJava(args: readonly string[], target: Target): Promise<Ran> {
+  return runClient('java', ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-cp', JDBC, here('Work.java'), ...args], target);
+}
+
+export function hasJdbc(): boolean {
+  return existsSync(JDBC) && hasProgram('java');
+}
+
+export function hasGo(): boolean {
+  return spawnSync('go', ['version'], { stdio: 'ignore' }).status === 0;
+}
+
+/** Builds the program of the folder `go` and returns its path. What it is made of is pinned in go.sum. */
+export async function buildGo(into: string): Promise<string> {
+  const path = join(into, 'pgx');
+  await promisify(execFile)('go', ['build', '-trimpath', '-o', path, '.'], { cwd: here('go') });
+  return path;
 }
 
 /** A file of this folder. */

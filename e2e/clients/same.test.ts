@@ -26,6 +26,12 @@ test('psql: meta-commands, COPY, cursors, variables, errors', async () => {
   assert.ok(lines.length > 200, lines.join('\n'));
 });
 
+test('psql: what its backslash commands ask the catalogs', async () => {
+  const lines = await sameBothWays(async (target) => said(await runClient('psql', ['-X', '-f', here('backslash.psql')], target)));
+  assert.equal(lines[0], 'exit 0');
+  assert.ok(lines.length > 500, lines.join('\n'));
+});
+
 test('psycopg2: types, transactions, server-side cursors, COPY, cancel', async () => {
   const lines = await sameBothWays(async (target) => said(await runClient('/usr/bin/python3', [here('work.py')], target)));
   assert.deepEqual([lines[0], lines.at(-3)], ['exit 0', "after cancel: ('alive',)"]);

@@ -4,15 +4,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { chaperone, startSidecar } from '#e2e/demo/chaperone.ts';
-import { generatePassword, type Postgres, startPostgres } from '#e2e/postgres/server.ts';
+import { generatePassword, type Major, type Postgres, startPostgres } from '#e2e/postgres/server.ts';
 import { here, runClient, type Target } from './programs.ts';
 
-/** A PostgreSQL, and the sidecar before two of its databases: `open` allows all, `guarded` allows reads, masks, denies and holds. */
+/** A PostgreSQL, and the sidecar before three of its databases: `open` allows all, `masked` too but masks, `guarded` allows reads, masks, denies and holds. */
 export interface Stage {
   readonly postgres: Postgres;
   /** Database `open`, without the sidecar. */
   readonly direct: Target;
   readonly open: Target;
+  readonly masked: Target;
   readonly guarded: Target;
   /** The names of the approvals that wait. */
   waiting(): Promise<string[]>;
@@ -26,16 +27,17 @@ export interface Stage {
 const API = 'chaperone.dev/v1alpha1';
 const SUBJECTS = [{ serviceAccount: { namespace: 'e2e', name: 'agent' } }, { group: 'sre' }];
 
-export async function startStage(): Promise<Stage> {
+export async function startStage(major: Major = 18): Promise<Stage> {
   const password = generatePassword();
   const postgres = await startPostgres({
+    major,
     roles: [{ name: 'app', password }],
     database: 'open',
     initSql: 'GRANT ALL ON DATABASE open TO app; GRANT ALL ON SCHEMA public TO app',
   });
-  await postgres.query('CREATE DATABASE guarded OWNER app');
+  for (const database of ['masked', 'guarded']) await postgres.query(`CREATE DATABASE ${database} OWNER app`);
   const direct: Target = { host: postgres.host, port: postgres.port, user: 'app', password, database: 'open' };
-  for (const database of ['open', 'guarded'])
+  for (const database of ['open', 'masked', 'guarded'])
     await runClient('psql', ['-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', here('schema.sql')], { ...direct, database });
 
   const folder = await mkdtemp(join(tmpdir(), 'chaperone-clients-'));
@@ -49,11 +51,12 @@ export async function startStage(): Promise<Stage> {
       .join('---\n'),
     { mode: 0o600 },
   );
-  const [openPort, guardedPort] = [await freePort(), await freePort()];
-  const listen = ['--listen', `open=127.0.0.1:${openPort}`, '--listen', `guarded=127.0.0.1:${guardedPort}`];
+  const [openPort, maskedPort, guardedPort] = [await freePort(), await freePort(), await freePort()];
+  const ports = { open: openPort, masked: maskedPort, guarded: guardedPort };
+  const listen = Object.entries(ports).flatMap(([name, port]) => ['--listen', `${name}=127.0.0.1:${port}`]);
   const sidecar = await startSidecar(
     ['--manifests', manifests, '--state', state, '--workload', 'e2e/agent', ...listen],
-    [openPort, guardedPort],
+    [openPort, maskedPort, guardedPort],
     () => undefined,
   );
 
@@ -82,6 +85,7 @@ export async function startStage(): Promise<Stage> {
     postgres,
     direct,
     open: through(openPort, 'open', 'unused'),
+    masked: through(maskedPort, 'masked', 'unused'),
     guarded: through(guardedPort, 'guarded', alice),
     waiting: async () => namesIn(await approvals('ls', '-o', 'json')),
     approve: async (name) => void (await approvals('approve', name, '--reason', 'looked at it')),
@@ -115,8 +119,10 @@ function manifestsFor(port: number, password: string): object[] {
   return [
     { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'login', namespace: 'e2e' }, stringData: { username: 'app', password } },
     resource('open'),
+    resource('masked'),
     resource('guarded'),
     policy('open', [{ name: 'all', action: 'Allow' }]),
+    policy('masked', [{ name: 'all', action: 'Allow' }]),
     policy('guarded', [
       { name: 'read', action: 'Allow', sql: { access: 'Read' } },
       { name: 'no-drop', action: 'Deny', sql: { statements: ['Drop'] } },
@@ -133,7 +139,7 @@ function manifestsFor(port: number, password: string): object[] {
       kind: 'MaskingRule',
       metadata: { name: 'customers', namespace: 'e2e' },
       spec: {
-        targetRefs: [{ name: 'guarded' }],
+        targetRefs: [{ name: 'masked' }, { name: 'guarded' }],
         columns: [{ column: 'public.customers.email', strategy: { type: 'Partial', keepStart: 1 } }],
       },
     },

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type pg from 'pg';
-import { hasPostgres, type Postgres, startPostgres } from '../postgres/server.ts';
+import { hasPostgres, type Major, type Postgres, startPostgres } from '../postgres/server.ts';
 import type { BlockingCase } from './blocking-client.ts';
 import { open } from './databases.ts';
 
@@ -32,9 +32,9 @@ export class BlockingDatabase {
   }
 
   /** Null where the machine has no PostgreSQL with the contributed modules that the schema uses. */
-  static async start(cases: string): Promise<BlockingDatabase | null> {
-    if (!hasPostgres(15)) return null;
-    const server = await startPostgres({ major: 15, settings: { wal_level: 'logical', autovacuum: 'off' } });
+  static async start(cases: string, major: Major): Promise<BlockingDatabase | null> {
+    if (!hasPostgres(major)) return null;
+    const server = await startPostgres({ major, settings: { wal_level: 'logical', autovacuum: 'off' } });
     try {
       await server.query('CREATE DATABASE corpus_template');
       const client = await open(server, 'corpus_template');

@@ -8,7 +8,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { answerOf, type BlockingAnswer, type BlockingCase } from './blocking-client.ts';
 import { BlockingDatabase } from './blocking-database.ts';
 import { RULE_SET_OF, startRuleSets } from './blocking-sidecar.ts';
-import type { CaseResult, CorpusOptions } from './case.ts';
+import { type CaseResult, type CorpusOptions, lacksModule } from './case.ts';
 
 const FILE = 'pg-blocking-corpus.jsonl';
 
@@ -16,8 +16,8 @@ export async function* runBlocking(options: CorpusOptions): AsyncGenerator<CaseR
   const lines = (await readFile(join(options.cases, FILE), 'utf8')).split('\n').filter((line) => line !== '');
   const cases = lines.map((line) => JSON.parse(line) as BlockingCase).filter(({ id }) => options.only === null || options.only.test(id));
   if (cases.length === 0) return;
-  const database = await BlockingDatabase.start(options.cases);
-  if (database === null) return;
+  const database = await BlockingDatabase.start(options.cases, options.postgres);
+  if (database === null) throw new Error(`the blocking cases need PostgreSQL ${options.postgres}: Debian has 15 in postgresql-15`);
   try {
     const sidecar = await startRuleSets(database.server.port);
     try {
@@ -27,7 +27,7 @@ export async function* runBlocking(options: CorpusOptions): AsyncGenerator<CaseR
           set: 'blocking',
           id,
           category,
-          problem: await problemOf(database, sidecar.portOf, each).catch((error: unknown) => `not run: ${String(error)}`),
+          ...(await outcomeOf(database, sidecar.portOf, each)),
         };
       }
     } finally {
@@ -35,6 +35,14 @@ export async function* runBlocking(options: CorpusOptions): AsyncGenerator<CaseR
     }
   } finally {
     await database.stop();
+  }
+}
+
+async function outcomeOf(...stage: Parameters<typeof problemOf>): Promise<Pick<CaseResult, 'problem' | 'leftOut'>> {
+  try {
+    return { problem: await problemOf(...stage) };
+  } catch (error: unknown) {
+    return lacksModule(error) ? { problem: null, leftOut: true } : { problem: `not run: ${String(error)}` };
   }
 }
 

@@ -1,12 +1,23 @@
 // What every set of the corpora gives: a case that was run, and how it ended.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Major } from '../postgres/server.ts';
 
 /** One case: `set` is masking, controls, blocking or protocol; `problem` says what was seen instead of what the case asks, null when all was as asked. */
-export type CaseResult = Readonly<{ set: string; id: string; category: string; problem: string | null }>;
+export type CaseResult = Readonly<{ set: string; id: string; category: string; problem: string | null; leftOut?: boolean }>;
 
 /** Where a set finds its cases: `cases` is a folder with files of the corpora's names; `only` keeps the cases whose id matches. */
-export type CorpusOptions = Readonly<{ cases: string; only: RegExp | null }>;
+export type CorpusOptions = Readonly<{
+  cases: string;
+  only: RegExp | null;
+  /** The server's version: Debian's 15, or the embedded 18. */
+  postgres: Major;
+}>;
+
+/** A module that the case sets up is not among those of the server's version. */
+export function lacksModule(error: unknown): boolean {
+  return error instanceof Error && /extension "\w+" is not available/.test(error.message);
+}
 
 /** How masking and its controls are run beside that. */
 export type MaskingOptions = CorpusOptions &

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
-import { hasPostgres, type Postgres, startPostgres } from '../postgres/server.ts';
+import { hasPostgres, type Major, type Postgres, startPostgres } from '../postgres/server.ts';
 import type { Account } from './connection.ts';
 import type { MaskingCase } from './masking-case.ts';
 
@@ -37,10 +37,10 @@ export class Databases {
   }
 
   /** Null where the machine has no PostgreSQL with the contributed modules that the schema uses. */
-  static async start(cases: string, assurance: 'A' | 'B'): Promise<Databases | null> {
-    if (!hasPostgres(15)) return null;
+  static async start(cases: string, assurance: 'A' | 'B', major: Major): Promise<Databases | null> {
+    if (!hasPostgres(major)) return null;
     const settings = { wal_level: 'logical', shared_preload_libraries: 'pg_stat_statements', autovacuum: 'off' };
-    const server = await startPostgres({ major: 15, settings });
+    const server = await startPostgres({ major, settings });
     try {
       const floor = assurance === 'A' ? await texts(cases, FLOOR) : [];
       const schema = await texts(cases, [SCHEMA]);

@@ -1,5 +1,5 @@
 /** The sets `masking` (nothing may leak) and `controls` (nothing may change), through a sidecar with the reference policy. */
-import { type CaseResult, type MaskingOptions, readCases } from './case.ts';
+import { type CaseResult, lacksModule, type MaskingOptions, readCases } from './case.ts';
 import { Databases } from './databases.ts';
 import { type MaskingCase, type Step, stepsOf } from './masking-case.ts';
 import { play } from './play.ts';
@@ -29,15 +29,16 @@ export function runControls(options: MaskingOptions): AsyncGenerator<CaseResult>
 async function* runSet(set: string, file: string, options: MaskingOptions, judge: Judge): AsyncGenerator<CaseResult> {
   const items = await readCases<MaskingCase>(options, file);
   if (items.length === 0) return;
-  const databases = await Databases.start(options.cases, options.assurance);
+  const databases = await Databases.start(options.cases, options.assurance, options.postgres);
   if (databases === null)
-    throw new Error('the masking cases need PostgreSQL 15 with its contributed modules: Debian has them in postgresql-15');
+    throw new Error(
+      `the masking cases need PostgreSQL ${options.postgres} with its contributed modules: Debian has those of 15 in postgresql-15`,
+    );
   try {
     const reference = options.withoutSidecar ? null : await startReference(databases, options);
     const stage: Stage = { databases, port: reference?.portOf('db') ?? databases.server.port, options };
     try {
-      for (const item of items)
-        yield { set, id: item.id, category: item.class ?? item.category, problem: await problemOf(judge, stage, item) };
+      for (const item of items) yield { set, id: item.id, category: item.class ?? item.category, ...(await outcomeOf(judge, stage, item)) };
     } finally {
       await reference?.stop();
     }
@@ -46,11 +47,12 @@ async function* runSet(set: string, file: string, options: MaskingOptions, judge
   }
 }
 
-async function problemOf(judge: Judge, stage: Stage, item: MaskingCase): Promise<string | null> {
+async function outcomeOf(judge: Judge, stage: Stage, item: MaskingCase): Promise<Pick<CaseResult, 'problem' | 'leftOut'>> {
   try {
-    return await judge(stage, item);
+    return { problem: await judge(stage, item) };
   } catch (error) {
-    return `could not be run: ${error instanceof Error ? error.message : String(error)}`;
+    if (lacksModule(error)) return { problem: null, leftOut: true };
+    return { problem: `could not be run: ${error instanceof Error ? error.message : String(error)}` };
   }
 }
 

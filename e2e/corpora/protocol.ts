@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { hasPostgres, type Postgres, startPostgres } from '../postgres/server.ts';
+import { type Postgres, startPostgres } from '../postgres/server.ts';
 import * as bytes from './bytes.ts';
 import type { CaseResult, CorpusOptions } from './case.ts';
 import { Connection } from './connection.ts';
@@ -35,7 +35,7 @@ export async function* runProtocol(options: CorpusOptions): AsyncGenerator<CaseR
   const lines = (await readFile(join(options.cases, FILE), 'utf8')).split('\n').filter((line) => line !== '');
   const cases = lines.map((line) => JSON.parse(line) as ProtocolCase).filter(({ id }) => options.only === null || options.only.test(id));
   if (cases.length === 0) return;
-  const stage = await startStage(options.cases);
+  const stage = await startStage(options);
   const crashes: string[] = [];
   const crashed = (error: unknown): void => {
     crashes.push(String(error));
@@ -56,12 +56,12 @@ export async function* runProtocol(options: CorpusOptions): AsyncGenerator<CaseR
   }
 }
 
-async function startStage(cases: string): Promise<Stage> {
-  const postgres = await startPostgres({ major: hasPostgres(15) ? 15 : 18, database: PROTOCOL_DATABASE });
+async function startStage(options: CorpusOptions): Promise<Stage> {
+  const postgres = await startPostgres({ major: options.postgres, database: PROTOCOL_DATABASE });
   const { host, port, superuser } = postgres;
   const client = new pg.Client({ host, port, ...superuser, database: PROTOCOL_DATABASE });
   await client.connect();
-  const schema = await readFile(join(cases, SCHEMA), 'utf8').catch(() => readFile(join(import.meta.dirname, SCHEMA), 'utf8'));
+  const schema = await readFile(join(options.cases, SCHEMA), 'utf8').catch(() => readFile(join(import.meta.dirname, SCHEMA), 'utf8'));
   // The tables are what is needed; a server without the contributed modules has them as well.
   for (const statement of statementsOf(schema)) await client.query(statement).catch(() => undefined);
   await client.end();

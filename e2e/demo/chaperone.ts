@@ -58,7 +58,7 @@ export async function startSidecar(
 }
 
 async function untilListening(port: number, child: ChildProcess, output: () => string): Promise<void> {
-  const deadline = Date.now() + 60_000;
+  const deadline = Date.now() + 120_000;
   while (child.exitCode === null && Date.now() < deadline) {
     if (await accepts(port)) return;
     await new Promise((resolve) => setTimeout(resolve, 50));

@@ -94,6 +94,8 @@ export const TABLE: readonly Row[] = [
     tree: ['crds', 'sidecar', 'operator', 'cli', 'bench'],
     packages: [
       'pg',
+      'postgres',
+      'drizzle-orm',
       'yaml',
       'oxc-parser',
       'esbuild',

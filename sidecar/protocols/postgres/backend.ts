@@ -158,7 +158,8 @@ export class Backend implements FrameSink {
       return;
     }
     if (type !== BACKEND.RowDescription && type !== BACKEND.NoData) return this.#unexpected();
-    head.of.fields = type === BACKEND.NoData ? [] : this.#rowDescription.of(buffer, start, end);
+    const fields = type === BACKEND.NoData ? [] : this.#rowDescription.of(buffer, start, end);
+    if (head.of !== null) head.of.fields = fields;
     session.queue.shift();
     if (!head.swallow) session.toClient.forward(buffer, start, end);
     session.settled();

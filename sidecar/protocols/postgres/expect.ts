@@ -9,8 +9,8 @@ import type { Named, Portal } from './statements.ts';
  */
 export type Expect = { readonly segment: number } & (
   | { readonly type: 'parse' | 'bind' | 'close'; readonly change: Change<Named> }
-  /** `swallow`: our own Describe, for the row filter; its answer is not the client's. */
-  | { readonly type: 'describe'; readonly of: Named; readonly target: 'statement' | 'portal'; readonly swallow: boolean }
+  /** `of`: null is a cursor of SQL's. `swallow`: our own Describe, for the row filter; its answer is not the client's. */
+  | { readonly type: 'describe'; readonly of: Named | null; readonly target: 'statement' | 'portal'; readonly swallow: boolean }
   | { readonly type: 'execute'; readonly run: Run; readonly portal: Portal }
   | { readonly type: 'query'; readonly run: Run }
   /** A statement that the server rejects itself, so that its state follows; our error goes in place of its own. */

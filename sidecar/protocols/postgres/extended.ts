@@ -203,9 +203,12 @@ export function onDescribe(session: PgSession, frame: Frame): Then {
   const unfit = unfitName(message.name);
   if (unfit !== null) return refuseMessage(session, 'Describe', unfit);
   return withName(session, message.kind, message.name, (found) => {
-    if (found.type === 'unknown') return unknown(session, message.kind, 'Describe');
+    // SQL's cursors are portals of the server's, too; psycopg 3 asks for their columns. Columns are all that is told, whatever they run.
+    const isCursor = message.kind === 'portal' && (session.cursors.has(message.name) || !session.needsNames);
+    if (found.type === 'unknown' && !isCursor) return unknown(session, message.kind, 'Describe');
     session.sendFollowing(copyOf(frame));
-    session.queue.push({ type: 'describe', segment: session.segment, of: found.value, target: message.kind, swallow: false });
+    const of = found.type === 'unknown' ? null : found.value;
+    session.queue.push({ type: 'describe', segment: session.segment, of, target: message.kind, swallow: false });
   });
 }
 
