@@ -67,11 +67,11 @@ describe('what another session has just made', () => {
     assert.equal(typesOf(await ask(parse, bind, encodeExecute(''), encodeSync())), '1 2 D C Z');
   });
 
-  test('is found in a transaction, and what is not there is refused as before', async () => {
+  test('is found in a transaction, and what is not there is told by the server', async () => {
     await ask(encodeQuery('BEGIN'));
     await make();
     assert.equal(typesOf(await ask(encodeQuery(`SELECT ssn FROM fresh_${made}`))), 'T D C Z');
-    assert.deepEqual(statesOf(await ask(encodeQuery('SELECT * FROM never_made'))), ['42501']);
+    assert.deepEqual(statesOf(await ask(encodeQuery('SELECT * FROM never_made'))), ['42P01']);
     await ask(encodeQuery('ROLLBACK'));
   });
 
@@ -79,7 +79,7 @@ describe('what another session has just made', () => {
     const others = await Promise.all(Array.from({ length: 8 }, () => RawClient.login(rig.port)));
     for (const other of others) other.send(...Array.from({ length: 5 }, () => encodeQuery('SELECT * FROM never_made')));
     for (const other of others) {
-      assert.deepEqual(statesOf(await other.until('Z', 5)), Array(5).fill('42501'));
+      assert.deepEqual(statesOf(await other.until('Z', 5)), Array(5).fill('42P01'));
       other.end();
     }
   });

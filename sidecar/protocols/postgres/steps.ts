@@ -61,6 +61,8 @@ export function runsCode(session: PgSession, statement: SqlStatement): boolean {
 const runsCodeUnder = new WeakMap<SqlStatement, { readonly catalog: Catalog | null; readonly runs: boolean }>();
 
 function mayRunCode(statement: SqlStatement, catalog: Catalog | null): boolean {
+  // A channel is no relation.
+  if (statement.kind === 'Listen') return false;
   if (statement.reached.length > 0 || statement.functions.some(({ schema }) => schema !== 'pg_catalog')) return true;
   const relationOf = ({ schema, name }: SqlName) => catalog?.relations.get(schema ?? '')?.get(name);
   // Of pg_catalog only relations of its own are read; its views are built in.
