@@ -1,11 +1,13 @@
 /**
  * `npm run e2e`: brings clusters up, runs the tests that need programs of the system or a Kubernetes, takes them down.
- * `-- PATH…` runs only those. `--keep` leaves the clusters up; one that was up before stays up anyway. `--clusters N`: 2 where nothing is said.
+ * `-- PATH…` runs only those. `--keep` leaves the clusters up; one that was up before stays up anyway. `--clusters N`: where
+ * nothing is said 2 on a machine with four processors, else 1; the files that need no cluster run beside them.
  * With KUBECONFIG that cluster is used, and `--registry HOST/PATH` says where its nodes find operator:e2e, sidecar:e2e and debian:e2e;
  * without it they have them already, by the names of `npm run e2e:cluster -- images`.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { clusterNumber } from './cluster/config.ts';
 import { build, buildImages } from './cluster/images.ts';
@@ -46,7 +48,7 @@ if (files.length === 0) {
     lanes.push(() => run({ name: 'KUBECONFIG', env, files: onCluster }));
   } else if (onCluster.length > 0) {
     const tars = (await buildImages()).map(({ tar }) => tar);
-    const count = Math.max(1, Math.min(Number(values.clusters ?? '2'), onCluster.length));
+    const count = Math.max(1, Math.min(Number(values.clusters ?? (availableParallelism() >= 4 ? 2 : 1)), onCluster.length));
     // Numbers of those that people start by hand are low.
     for (let i = 0; i < count; i++) lanes.push(() => onOwnCluster((clusterNumber() + i * 5) % 10, tars));
   }

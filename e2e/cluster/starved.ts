@@ -44,6 +44,11 @@ export async function watchStarved(programs: readonly string[]): Promise<Starved
   };
 }
 
+/** How long these processes together have wanted to run and could not, since they began. To be subtracted from a later answer. */
+export async function starvedMs(...pids: readonly (number | undefined)[]): Promise<number> {
+  return (await Promise.all(pids.map((pid) => waitedBy(String(pid))))).reduce((sum, ms) => sum + ms, 0);
+}
+
 async function processesOf(program: string): Promise<string[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
   const ours = await Promise.all(

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { PolicyStatus, ResourceStatus } from '#crds/v1alpha1/kinds.ts';
 import { type ControlPlane, startControlPlane } from '#e2e/cluster/control-plane.ts';
+import { starvedMs } from '#e2e/cluster/starved.ts';
 import type { SidecarReport } from '#operator/controllers/programming.ts';
 import { type Controllers, startControllers } from '#operator/controllers/run.ts';
 import { type Index, startIndex } from '#operator/index/start.ts';
@@ -192,8 +193,8 @@ test('the lowest assurance of its sessions is in the status of a ProtectedResour
 });
 
 test('from kubectl apply to a new snapshot in well under a second', async () => {
-  let slowestMs = 0;
   for (let i = 0; i < 5; i++) {
+    const starved = await starvedMs(process.pid);
     const before = index.snapshots.current(AGENT)?.version;
     const changed = new Promise<void>((done) => {
       const end = index.snapshots.onChange(() => {
@@ -204,10 +205,11 @@ test('from kubectl apply to a new snapshot in well under a second', async () => 
     const startedAt = performance.now();
     await admin.patch(POLICY, named('read'), { spec: policySpec(i % 2 === 0 ? 'Allow' : 'Deny') });
     await changed;
-    slowestMs = Math.max(slowestMs, performance.now() - startedAt);
+    const tookMs = performance.now() - startedAt;
+    const allowedMs = 1000 + (await starvedMs(process.pid)) - starved;
+    assert.ok(tookMs < allowedMs, `${tookMs} of ${allowedMs} ms`);
     assert.notEqual(index.snapshots.current(AGENT)?.version, before);
   }
-  assert.ok(slowestMs < 1_000, `${slowestMs} ms`);
 });
 
 test('status is written only where it changes, and the API server need not be asked for that', async () => {
