@@ -83,7 +83,7 @@ describe('an agent in a cluster', { timeout: 1_200_000, skip: cluster.s3 === nul
     it('each change of a policy by kubectl is enforced on the connection that is open, within a second', async (t) => {
       await startPod(stage, namespace, 'live', liveSession());
       await waitFor('the first rows', async () => /ok/.test(await kubectl('-n', namespace, 'logs', 'live', '-c', 'agent')) || undefined);
-      const logs = async () => answersIn(await kubectl('-n', namespace, 'logs', 'live', '-c', 'agent', '--tail=400'));
+      const logs = async () => answersIn(await kubectl('-n', namespace, 'logs', 'live', '-c', 'agent', '--tail=5000'));
       const starved = cluster.own === null ? null : await watchStarved(['operator.js', 'sidecar.js']);
       const changes: { tookMs: number; starvedMs: number }[] = [];
       for (const action of ['Deny', 'Allow', 'Deny', 'Allow', 'Deny', 'Allow']) {
@@ -97,7 +97,9 @@ describe('an agent in a cluster', { timeout: 1_200_000, skip: cluster.s3 === nul
           return all.at(-1)?.verdict === verdict ? all : undefined;
         };
         const lines = await waitFor(`${action} on the live connection`, ask, 60_000, 700);
-        const { at } = lines[lines.findLastIndex((line) => line.verdict !== verdict) + 1] ?? assert.fail('no answer');
+        const last = lines.findLastIndex((line) => line.verdict !== verdict);
+        assert.ok(last >= 0, 'the change itself is not in what was read of the log');
+        const { at } = lines[last + 1] ?? assert.fail('no answer');
         changes.push({ tookMs: Math.round(at - patched), starvedMs: Math.round(starved?.betweenMs(patched, at) ?? 0) });
       }
       await starved?.stop();
