@@ -1,6 +1,7 @@
 /**
  * `npm run bench`: ratios between a direct connection, haproxy, pgbouncer and ours with everything on, on this machine.
  * `-- --quick` takes under a minute and is no more than a smoke test; `--json` prints the measurements; `--write` writes bench/RESULTS.md.
+ * `--load simple,1` (again for more) measures that load alone, without the bulk read, and `--rounds 21` so many times.
  */
 import { spawnSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
@@ -35,7 +36,15 @@ const QUICK: Options = {
 };
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({ options: { quick: { type: 'boolean' }, json: { type: 'boolean' }, write: { type: 'boolean' } } });
+  const { values } = parseArgs({
+    options: {
+      quick: { type: 'boolean' },
+      json: { type: 'boolean' },
+      write: { type: 'boolean' },
+      load: { type: 'string', multiple: true },
+      rounds: { type: 'string' },
+    },
+  });
   if (!hasProgram('pgbench')) {
     process.stderr.write('pgbench is not on this machine: Debian has it in the package postgresql-15\n');
     return 1;
@@ -44,7 +53,7 @@ async function main(): Promise<number> {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   if (built.status !== 0) return 1;
-  const options = values.quick ? QUICK : FULL;
+  const options = asked(values.quick ? QUICK : FULL, values);
   const started = Date.now();
   const [loadBefore = 0] = loadavg();
   const summaries = summarise(await measure(options, (text) => process.stderr.write(`${text}\n`)));
@@ -52,6 +61,22 @@ async function main(): Promise<number> {
   process.stdout.write(values.json ? `${JSON.stringify({ machine: machine(), options, summaries }, null, 2)}\n` : report);
   if (values.write) await writeFile(new URL('RESULTS.md', import.meta.url), report);
   return 0;
+}
+
+function asked(
+  options: Options,
+  { load, rounds }: { readonly load?: string[] | undefined; readonly rounds?: string | undefined },
+): Options {
+  const loads = load?.map((text) => {
+    const [, protocol, clients] = /^(simple|prepared),([1-9]\d{0,2})$/.exec(text) ?? [];
+    if (protocol !== 'simple' && protocol !== 'prepared') throw new Error(`--load ${text}: write simple,1 or prepared,8`);
+    return { protocol, clients: Number(clients) } as const;
+  });
+  return {
+    ...options,
+    ...(loads !== undefined && { loads, bulkRounds: 0, bulkRows: 1 }),
+    ...(rounds !== undefined && { rounds: Number(rounds) }),
+  };
 }
 
 function reportOf(
