@@ -36,16 +36,22 @@ export type MaskingOptions = CorpusOptions &
 
 /** Lines of JSON, those that `only` keeps. None where the folder has no such file. */
 export async function readCases<T extends { readonly id: string }>(options: CorpusOptions, file: string): Promise<T[]> {
-  let text: string;
-  try {
-    text = await readFile(join(options.cases, file), 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
-  return text
+  // `more` are ours: what other authors thought of is kept as it came.
+  const texts = [await textOf(join(options.cases, file)), await textOf(join(options.cases, 'more', file))];
+  return texts
+    .join('\n')
     .split('\n')
     .filter((line) => line.trim() !== '')
     .map((line) => JSON.parse(line) as T)
     .filter(({ id }) => options.only?.test(id) ?? true);
+}
+
+/** Empty where there is no such file. */
+async function textOf(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
+    throw error;
+  }
 }
