@@ -17,10 +17,8 @@ export const BY_DESIGN: readonly ByDesign[] = [
   { file: 'strings', from: 'set standard_conforming_strings = off;', why: STRINGS },
   { file: 'plpgsql', from: 'set standard_conforming_strings = off;', to: 'set standard_conforming_strings = on;', why: STRINGS },
   { file: 'largeobject', from: '\\lo_unlink 42', to: '-- Load a file', why: FUNCTION_CALL },
-  { file: 'largeobject', from: '\\lo_export :newloid :filename', to: '-- This is a hack', why: FUNCTION_CALL },
-  { file: 'largeobject', from: '\\lo_unlink :newloid', to: '\\set filename', why: FUNCTION_CALL },
-  { file: 'largeobject', from: '\\lo_unlink :newloid_1', to: '-- This object is left', why: FUNCTION_CALL },
-  { file: 'largeobject', from: 'DROP ROLE regress_lo_user;', why: FUNCTION_CALL },
+  // What is imported is read in all that follows.
+  { file: 'largeobject', from: '\\lo_import :filename', why: FUNCTION_CALL },
   { file: 'create_table', from: ') PARTITION BY MAGIC (a);', to: '-- specified column', why: GRAMMAR },
   {
     file: 'foreign_key',
