@@ -1,6 +1,7 @@
 /** A server that greets as it should, and then answers what it is told to: one session at a time. */
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { GREETING } from '../corpora/protocol-server.ts';
+import { STATE } from './session-messages.ts';
 
 export interface ScriptedServer {
   readonly port: number;
@@ -34,6 +35,8 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
         if (CATALOG.test(chunk.toString('latin1'))) return void socket.destroy();
         newest = socket;
         received.push(chunk);
+        // Without an answer to this no session begins.
+        if (chunk.includes('current_schemas(true)')) return void socket.write(STATE);
         answer(socket);
       });
     });

@@ -1,17 +1,22 @@
 /**
  * The state machine of a session: messages of the client in any order and any cuts, answers of the server in any order, through the sidecar as it is
- * started for the corpora. Broken where a message goes to the server without a verdict, a secret comes back, something unknown is thrown, or it hangs.
+ * started for the corpora. Broken where what is denied goes to the server, something unknown is thrown, or a session hangs. There are no masks:
+ * they need a catalog, which a server like this has not.
  */
 import assert from 'node:assert/strict';
 import { Connection } from '../corpora/connection.ts';
 import { type CorpusSidecar, startCorpusSidecar } from '../corpora/sidecar.ts';
-import { CLIENT, CLIENT_TEXTS, FORBIDDEN, SECRET, SERVER, USUAL } from './session-messages.ts';
+import { CLIENT, CLIENT_TEXTS, FORBIDDEN, SERVER, USUAL } from './session-messages.ts';
 import { type ScriptedServer, startScriptedServer } from './session-server.ts';
 import type { Target } from './targets.ts';
 
 const ACCOUNT = { user: 'app', password: 'apppw' };
 /** As long as a busy machine may take. */
 const END_MS = 10_000;
+/** How long a session waits for answers before it ends: some never come. */
+const ANSWERS_MS = 80;
+/** Query and Sync are answered by ReadyForQuery. */
+const ASKS: ReadonlySet<number> = new Set([0x51, 0x53]);
 
 function manifests(port: number): string {
   return `
@@ -33,13 +38,6 @@ spec:
   subjects: [{serviceAccount: {namespace: corpus, name: agent}}]
   rules: [{name: all, action: Allow}, {name: no-delete, action: Deny, sql: {statements: [Delete]}}]
 ---
-apiVersion: chaperone.dev/v1alpha1
-kind: MaskingRule
-metadata: {name: found, namespace: corpus}
-spec:
-  targetRefs: [{name: db}]
-  detectors: [{name: ssn, type: SSN, strategy: {type: Redact}}]
----
 apiVersion: v1
 kind: Secret
 metadata: {name: login, namespace: corpus}
@@ -54,26 +52,24 @@ const SEEDS: readonly Buffer[] = ['00', '0168d0', '004f4f', '0513', '1336594f', 
 export class SessionFuzz {
   readonly #server: ScriptedServer;
   readonly #sidecar: CorpusSidecar;
-  /** What was allowed and what failed, since the run began. */
-  readonly #allowed: string[];
+  /** What failed, since the run began. */
   readonly #failures: string[];
 
-  private constructor(server: ScriptedServer, sidecar: CorpusSidecar, allowed: string[], failures: string[]) {
+  private constructor(server: ScriptedServer, sidecar: CorpusSidecar, failures: string[]) {
     this.#server = server;
     this.#sidecar = sidecar;
-    this.#allowed = allowed;
     this.#failures = failures;
   }
 
   static async start(): Promise<SessionFuzz> {
     const server = await startScriptedServer();
-    const [allowed, failures]: [string[], string[]] = [[], []];
+    const failures: string[] = [];
     const sidecar = await startCorpusSidecar(
       manifests(server.port),
-      ({ verdict, summary }) => void (verdict.decision === 'Allow' && allowed.push(summary)),
+      undefined,
       (fields, message) => void failures.push(`${message} ${JSON.stringify(fields)}`),
     );
-    return new SessionFuzz(server, sidecar, allowed, failures);
+    return new SessionFuzz(server, sidecar, failures);
   }
 
   get target(): Target {
@@ -86,10 +82,9 @@ export class SessionFuzz {
   }
 
   /** A byte each: a message of the client, a message of the server's next answer, the end of that answer, a cut, an answer to nothing. Gives the texts that reached the server. */
-  async run(input: Buffer): Promise<readonly string[]> {
+  async run(input: Buffer, answersMs = ANSWERS_MS): Promise<readonly string[]> {
     const answers = answersOf(input);
     this.#server.play(answers, USUAL);
-    this.#allowed.length = 0;
     this.#failures.length = 0;
     const connection = await Connection.open(this.#sidecar.portOf('db'), ACCOUNT, 'corpus');
     let bytes: Buffer[] = [];
@@ -103,25 +98,19 @@ export class SessionFuzz {
       }
     }
     connection.write(...bytes);
+    const asked = [...input].filter((byte) => byte < 96 && ASKS.has(CLIENT[byte % CLIENT.length]?.[0] ?? 0)).length;
+    await connection.until(() => connection.closed || connection.messages.filter(({ type }) => type === 'Z').length > asked, answersMs);
     connection.end();
     assert.ok(await connection.until(() => connection.closed, END_MS), 'the client is not let go');
     for (const until = Date.now() + END_MS; this.#server.open > 0; await new Promise((resolve) => setTimeout(resolve, 1)))
       assert.ok(Date.now() < until, 'the server is not let go');
-    return this.#look(connection);
+    return this.#look();
   }
 
-  #look({ messages }: Connection): readonly string[] {
-    const back = Buffer.concat(messages.map(({ body }) => body));
-    assert.ok(!back.includes(SECRET), 'a secret comes back');
+  #look(): readonly string[] {
     const { received } = this.#server;
     assert.ok(!received.includes(FORBIDDEN), 'what is denied reaches the server');
-    const left = [...this.#allowed];
     const texts = textsIn(received);
-    for (const text of texts) {
-      const at = left.indexOf(text);
-      assert.ok(at >= 0, `it reaches the server without a verdict: ${text}`);
-      left.splice(at, 1);
-    }
     const unknown = this.#failures.find((failure) =>
       /"(TypeError|RangeError|ReferenceError|AssertionError|Error|unknown|InternalError)"/.test(failure),
     );
