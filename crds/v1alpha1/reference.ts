@@ -3,7 +3,7 @@
 import { API_VERSION, KINDS, type KindDefinition } from './kinds.ts';
 import { DNS_LABEL, DNS_SUBDOMAIN } from './names.ts';
 import { asNode, isNotYetEnforced, type Node, notYetEnforcedValues, requiredMembers } from './node.ts';
-import { CONDITION_TYPE, status as plainStatus, policyStatus } from './status.ts';
+import { CONDITION_TYPE, status as plainStatus, policyStatus, resourceStatus } from './status.ts';
 
 const INTRODUCTION = `# API reference
 
@@ -45,11 +45,22 @@ function section(definition: KindDefinition): string {
 /** The status of the kinds that sidecars enforce holds all that the others hold. */
 function statusSection(): string {
   const status = asNode(policyStatus);
-  const only = Object.keys(status.properties ?? {}).filter((name) => asNode(plainStatus).properties?.[name] === undefined);
-  const names = only.map((name) => `\`${name}\``).join(' and ');
-  return ['', '## Status', '', status.description, `Only AccessPolicy and MaskingRule have ${names}.`, '', ...table('status', status)].join(
-    '\n',
-  );
+  const resource = asNode(resourceStatus);
+  const own = (node: Node) => Object.keys(node.properties ?? {}).filter((name) => asNode(plainStatus).properties?.[name] === undefined);
+  const names = (node: Node) =>
+    own(node)
+      .map((name) => `\`${name}\``)
+      .join(' and ');
+  const further = Object.fromEntries(own(resource).map((name) => [name, resource.properties?.[name] as Node]));
+  return [
+    '',
+    '## Status',
+    '',
+    status.description,
+    `Only AccessPolicy and MaskingRule have ${names(status)}, and only a ProtectedResource ${names(resource)}.`,
+    '',
+    ...table('status', { ...status, properties: { ...status.properties, ...further } }),
+  ].join('\n');
 }
 
 function table(path: string, node: Node): readonly string[] {
