@@ -15,8 +15,8 @@ const REACHED = `WITH RECURSIVE reached (role) AS (
 /** Roles of the server that reach its files or run programs on it. */
 const SERVER_ROLES = "('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program')";
 /** Functions that read files or open connections without a password, which nobody but a superuser may call unless somebody allowed it. */
-const SERVER_FUNCTIONS =
-  "'^(pg_read_(binary_)?file|pg_file_read|lo_import|lo_export|dblink_connect_u|pg_get_wal_(record|records|fpi|block)_info.*)$'";
+const SERVER_FUNCTIONS = `('pg_read_file', 'pg_read_binary_file', 'pg_file_read', 'lo_import', 'lo_export', 'dblink_connect_u',
+  'pg_get_wal_record_info', 'pg_get_wal_records_info', 'pg_get_wal_records_info_till_end_of_wal', 'pg_get_wal_fpi_info', 'pg_get_wal_block_info')`;
 
 /** The session's role; then kind, role, detail of what holds for every column. Of a superuser nothing else is told. */
 export const ROLE_WAYS = `${REACHED}, plain AS (SELECT a.oid AS role, a.rolname FROM reached r JOIN pg_catalog.pg_roles a ON a.oid = r.role WHERE NOT a.rolsuper)
@@ -31,7 +31,7 @@ export const ROLE_WAYS = `${REACHED}, plain AS (SELECT a.oid AS role, a.rolname 
   UNION ALL SELECT 'server', p.rolname, f.srvname FROM plain p JOIN pg_catalog.pg_foreign_server f ON pg_catalog.has_server_privilege(p.role, f.oid, 'USAGE')
     WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_user_mappings u WHERE u.srvid = f.oid AND (u.umuser = 0 OR u.umuser IN (SELECT role FROM reached)))
   UNION ALL SELECT 'serverFunction', p.rolname, f.oid::pg_catalog.regprocedure::pg_catalog.text FROM plain p JOIN pg_catalog.pg_proc f
-    ON f.proname ~ ${SERVER_FUNCTIONS} AND pg_catalog.has_function_privilege(p.role, f.oid, 'EXECUTE')`;
+    ON f.proname IN ${SERVER_FUNCTIONS} AND pg_catalog.has_function_privilege(p.role, f.oid, 'EXECUTE')`;
 
 /** OID of functions that run with the rights of another role, or beside all rights, and that the session may call; with the role that may. */
 export const FOREIGN_CODE = `${REACHED} SELECT f.oid, a.rolname, f.oid::pg_catalog.regprocedure::pg_catalog.text, o.rolname FROM reached r JOIN pg_catalog.pg_roles a ON a.oid = r.role AND NOT a.rolsuper
