@@ -86,7 +86,7 @@ async function started(folder: string, postgres: Postgres, { before = '', args =
   let log = '';
   const ready = await new Promise<Ready>((resolve, reject) => {
     child.once('exit', () => reject(new Error(`the sidecar ended: ${log}`)));
-    createInterface({ input: child.stderr as NodeJS.ReadableStream }).on('line', (line) => {
+    createInterface({ input: child.stderr }).on('line', (line) => {
       log = `${log}${line}\n`.slice(-200_000);
       if (line.startsWith('{"ready":true')) resolve(JSON.parse(line) as Ready);
     });
