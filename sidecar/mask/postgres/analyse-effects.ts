@@ -78,9 +78,14 @@ export function changesParser(facts: StatementFacts): boolean {
     if (item.name !== 'set_config') return false;
     const args = list(item.node.args);
     const [name, value] = [constant(args[0]) ?? castConstant(args[0]), constant(args[1]) ?? castConstant(args[1])];
-    return name === null || classifyValue(name, value) === 'parser';
+    // pg_dump takes the name from pg_settings, with a value that no setting of the parser has: the server refuses it for them.
+    if (name === null) return value !== PG_DUMP_VALUE;
+    return classifyValue(name, value) === 'parser';
   });
 }
+
+/** Of restrict_nonsystem_relation_kind. */
+const PG_DUMP_VALUE = 'view, foreign-table';
 
 function castConstant(value: unknown): string | null {
   const cast = asNode(value, 'TypeCast');

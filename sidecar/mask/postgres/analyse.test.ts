@@ -41,6 +41,14 @@ describe('analysis', () => {
     });
   }
 
+  test('a setting whose name is not known may be set to what pg_dump sets, and to nothing that a setting of the parser has', () => {
+    const set = (value: string) => one(`SELECT set_config(name, ${value}, false) FROM pg_settings WHERE name = 'x'`).refusal?.code;
+    assert.deepEqual(["'view, foreign-table'", "'on'", "'off'", "'sjis'", 'setting'].map(set), [
+      undefined,
+      ...Array(4).fill('NotSupported'),
+    ]);
+  });
+
   const facts = (sql: string, options: Options = {}): SqlStatement => {
     const [statement] = one(sql, options).statements;
     assert.ok(statement !== undefined);
