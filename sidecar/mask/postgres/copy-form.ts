@@ -2,7 +2,7 @@
 import { asNode, fields, list, text } from '#sidecar/wire/postgres/sql/ast.ts';
 import type { StatementFacts } from '#sidecar/wire/postgres/sql/facts.ts';
 
-export interface CopyForm {
+interface CopyForm {
   readonly format: 'text' | 'csv' | 'binary';
   readonly delimiter: string;
   readonly header: boolean;

@@ -10,7 +10,7 @@ import { splice } from './rewrite-text.ts';
 import { sameButForReplaced } from './rewrite-verify.ts';
 import type { MaskedCatalog } from './world.ts';
 
-export interface CopiedTables {
+interface CopiedTables {
   readonly sql: string;
   readonly statements: readonly StatementFacts[];
   readonly edits: readonly Edit[];

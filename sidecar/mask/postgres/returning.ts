@@ -25,14 +25,14 @@ export interface Replacement {
 /** Columns that every table has; they hold nothing of its rows. Where a row lies (ctid) tells how long the rows before it are. */
 const SYSTEM_COLUMNS: ReadonlySet<string> = new Set(['xmin', 'xmax', 'cmin', 'cmax', 'tableoid']);
 
-export interface Returning {
+interface Returning {
   readonly replacements: readonly Replacement[];
   /** What the sidecar does with the result; null where it has nothing to do. */
   readonly plan: ResultPlan | null;
 }
 
 /** Columns that may be given in clear, for the sidecar to put a token in their place: only as an output column of their own. */
-export type Clear = ReadonlyMap<string, Omit<TokenColumn, 'index' | 'name'>>;
+type Clear = ReadonlyMap<string, Omit<TokenColumn, 'index' | 'name'>>;
 
 const NONE: Clear = new Map();
 
@@ -51,7 +51,7 @@ export function maskReturning(world: MaskedCatalog, writer: Writer, relation: Re
 }
 
 /** By this name the target's row is reached. */
-export function refname(writer: Writer): string {
+function refname(writer: Writer): string {
   const target = fields(writer.node.relation);
   return text(fields(target.alias).aliasname) || text(target.relname);
 }

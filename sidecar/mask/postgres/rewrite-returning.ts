@@ -12,7 +12,7 @@ import { spanOf } from './rewrite-tokens-text.ts';
 import { maskedTargets } from './vet-writes.ts';
 import type { MaskedCatalog } from './world.ts';
 
-export interface RewrittenColumns {
+interface RewrittenColumns {
   readonly edits: readonly Edit[];
   readonly plan: ResultPlan | null;
 }

@@ -225,6 +225,8 @@ function vetGiven(name: string, value: unknown, given: Given): string | null {
       if (row === null) break;
       return vetGiven(name, list(row.args)[numeric(found.node.colno) - 1], given);
     }
+    case undefined:
+      break;
   }
   return `the masked column ${name} is given an expression`;
 }
