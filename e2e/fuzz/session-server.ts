@@ -32,12 +32,15 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
       socket.write(GREETING);
       socket.on('data', (chunk: Buffer) => {
         // The sidecar's own session for the catalog: there is none here.
-        if (CATALOG.test(chunk.toString('latin1'))) return void socket.destroy();
+        if (CATALOG.test(chunk.toString('latin1'))) {
+          socket.destroy();
+          return;
+        }
         newest = socket;
         received.push(chunk);
         // Without an answer to this no session begins.
-        if (chunk.includes('current_schemas(true)')) return void socket.write(STATE);
-        answer(socket);
+        if (chunk.includes('current_schemas(true)')) socket.write(STATE);
+        else answer(socket);
       });
     });
   });
