@@ -26,7 +26,7 @@ GRANT EXECUTE ON FUNCTION pg_read_file(text) TO app; GRANT SELECT ON pg_statisti
 const OWNED = `CREATE ROLE app LOGIN PASSWORD '${password}'; GRANT CREATE ON SCHEMA public TO app; SET ROLE app; ${TABLES} RESET ROLE;`;
 
 for (const major of [15, 18] as const) {
-  describe(`doctor on PostgreSQL ${major}`, { skip: !(await hasPostgres(major)) }, () => {
+  describe(`doctor on PostgreSQL ${major}`, { skip: !hasPostgres(major) }, () => {
     const dir = mkdtempSync(join(tmpdir(), 'doctor-'));
     const servers: Postgres[] = [];
     const start = async (initSql: string): Promise<Postgres> => {

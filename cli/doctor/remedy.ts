@@ -28,7 +28,7 @@ export function remedyFor(catalog: Catalog, { columns }: DatabaseAssurance, gran
   for (const { way } of ways) {
     if (separateRole === null || way.type === 'function' || way.type === 'view')
       for (const line of closed(way, catalog, grants, takenFrom)) sql.add(line);
-    if (way.type === 'function' && way.function?.definitionSha256 != null)
+    if (way.type === 'function' && typeof way.function?.definitionSha256 === 'string')
       notes.add(
         `${way.name} may stay callable if it shows nothing that is masked: list it in every MaskingRule, definitionSha256 ${way.function.definitionSha256}`,
       );

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { hasPostgres } from '#e2e/postgres/server.ts';
-import { runClient, type Target } from './programs.ts';
+import { EVERYTHING_IS_INSTALLED, runClient, type Target } from './programs.ts';
 import { type Stage, startStage } from './stage.ts';
 
-const skip = hasPostgres(15) || process.env['CI'] !== undefined ? false : 'no PostgreSQL 15 here';
+const skip = hasPostgres(15) || EVERYTHING_IS_INSTALLED ? false : 'no PostgreSQL 15 here';
 
 describe('pg_dump', { skip }, () => {
   let stage: Stage;

@@ -5,7 +5,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { hasPostgres } from '#e2e/postgres/server.ts';
-import { buildGo, hasGo, hasJdbc, hasPythonModule, type Ran, runClient, runJava, runPython, type Target } from './programs.ts';
+import {
+  buildGo,
+  EVERYTHING_IS_INSTALLED,
+  hasGo,
+  hasJdbc,
+  hasPythonModule,
+  type Ran,
+  runClient,
+  runJava,
+  runPython,
+  type Target,
+} from './programs.ts';
 import { type Stage, startStage } from './stage.ts';
 import { maskedInDrizzle, workOfDrizzle } from './work-drizzle.ts';
 import { maskedInPostgresJs, workOfPostgresJs } from './work-postgresjs.ts';
@@ -72,8 +83,7 @@ before(async () => {
 });
 after(() => rm(folder, { recursive: true, force: true }));
 
-// A run that has all installed must not pass by skipping.
-const skipped = (missing: string | null) => (missing === null || process.env['CI'] !== undefined ? false : missing);
+const skipped = (missing: string | null) => (missing === null || EVERYTHING_IS_INSTALLED ? false : missing);
 
 for (const major of [18, 15] as const) {
   describe(`with PostgreSQL ${major}`, { skip: skipped(hasPostgres(major) ? null : `no PostgreSQL ${major} here`) }, () => {

@@ -1,4 +1,4 @@
-import { Readable, type Writable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import postgres from 'postgres';
 import type { Target } from './programs.ts';
@@ -71,7 +71,7 @@ export async function workOfPostgresJs(target: Target): Promise<string[]> {
 
   const one = await sql.reserve();
   await one`CREATE TEMP TABLE copied (id int, note text)`;
-  await pipeline(Readable.from(['1\tone\n', '2\ttwo\n']), (await one`COPY copied FROM STDIN`.writable()) as Writable);
+  await pipeline(Readable.from(['1\tone\n', '2\ttwo\n']), await one`COPY copied FROM STDIN`.writable());
   const chunks: Buffer[] = [];
   for await (const chunk of await one`COPY (SELECT * FROM copied ORDER BY id) TO STDOUT`.readable()) chunks.push(chunk as Buffer);
   show('copied', Buffer.concat(chunks).toString());

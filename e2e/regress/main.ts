@@ -68,8 +68,7 @@ async function* both(direct: Side, ours: Side, files: readonly string[]) {
     return outputs;
   });
   for (const [index, file] of files.entries()) {
-    const [one = '', other = ''] = await Promise.all(runs.map((outputs) => outputs[index]));
-    yield { file, outputs: [one, other] as const };
+    yield { file, outputs: [(await runs[0]?.[index]) ?? '', (await runs[1]?.[index]) ?? ''] as const };
   }
 }
 

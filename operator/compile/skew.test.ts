@@ -84,7 +84,7 @@ const NEWER: readonly (readonly [what: string, kind: string, spec: Readonly<Reco
 for (const [what, kind, spec] of NEWER) {
   test(`${what}: an older sidecar denies the resource that uses it, and takes the other`, () => {
     const documents = parseAllDocuments(text('policies.yaml')).map((document) => document.toJS());
-    const changed = documents.find((object) => object.kind === kind && /^shop-/.test(object.metadata.name));
+    const changed = documents.find((object) => object.kind === kind && object.metadata.name.startsWith('shop-'));
     Object.assign(changed.spec, spec);
     const newer = compiled(documents.map((object) => stringify(object)).join('---\n'));
     assert.deepEqual(olderSidecar(newer), { refused: [], denied: ['shop-db'] });

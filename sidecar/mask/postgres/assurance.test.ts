@@ -178,7 +178,7 @@ const WAYS: readonly (readonly [title: string, open: string, close: string, says
 ];
 
 for (const major of [15, 18] as const satisfies readonly Major[]) {
-  describe(`assurance on PostgreSQL ${major}`, { skip: !(await hasPostgres(major)) }, () => {
+  describe(`assurance on PostgreSQL ${major}`, { skip: !hasPostgres(major) }, () => {
     let server: Postgres;
     let client: pg.Client;
     let query: Query;
@@ -190,7 +190,7 @@ for (const major of [15, 18] as const satisfies readonly Major[]) {
       client.on('error', () => undefined);
       await client.connect();
       query = async (sql) =>
-        (await client.query({ text: sql, rowMode: 'array', types: { getTypeParser: () => (value: unknown) => value } as never })).rows;
+        (await client.query({ text: sql, rowMode: 'array', types: { getTypeParser: () => (value: unknown) => value } })).rows;
       for (const statement of SETUP.split('; ')) await query(statement);
     });
     after(async () => {

@@ -63,7 +63,7 @@ function compute(catalog: Catalog, mask: MaskPolicy): DatabaseAssurance {
   const { access } = catalog;
   const everywhere: readonly Way[] = [
     ...access.everywhere,
-    ...access.functions.filter((way) => way.function?.definitionSha256 == null || !mask.functions.has(way.function.definitionSha256)),
+    ...access.functions.filter((way) => !mask.functions.has(way.function?.definitionSha256 ?? '')),
   ];
   const columns = masked.map(({ relation, column }): ColumnAssurance => {
     const own = (access.relations.get(relation.oid) ?? []).filter(({ attnum }) => attnum === 0 || attnum === column.attnum);

@@ -59,7 +59,7 @@ describe('assurance of a session, on a real server', () => {
   };
   /** Of the session that was recorded last. */
   const recorded = async (): Promise<readonly { readonly events: readonly RecordEvent[]; readonly assurance: string }[]> => {
-    const { sessions } = await openFolder(rig.state);
+    const { sessions } = openFolder(rig.state);
     return Promise.all(
       sessions.map(async (session) => ({
         events: await Array.fromAsync(eventsOf(session)),
