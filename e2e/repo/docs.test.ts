@@ -33,7 +33,7 @@ function yamlProblems(block: Block): string[] {
  * `npm run NAME` is held against package.json.
  */
 const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
-  [/^npm (test|run [a-z0-9:]+( -- .*)?|ci|sbom)$/, 'the scripts exist (below); .ci/run runs them'],
+  [/^(KUBECONFIG=\S+ )?npm (test|run [a-z0-9:]+( -- .*)?|ci|sbom)$/, 'the scripts exist (below); .ci/run runs them'],
   [/^git clone \S+/, 'nothing of ours'],
   [/^cd \S+$/, 'nothing of ours'],
   [/^\.ci\/run$/, 'it runs itself'],
@@ -57,7 +57,7 @@ async function commandProblem(command: string): Promise<string | undefined> {
     ) ?? [];
   if (ours !== undefined) return helpLacks(ours);
   if (!ELSEWHERE.some(([pattern]) => pattern.test(command))) return `nothing runs or checks: ${command}`;
-  const [, script] = /^npm run ([a-z:0-9]+)/.exec(command) ?? [];
+  const [, script] = /^(?:KUBECONFIG=\S+ )?npm run ([a-z:0-9]+)/.exec(command) ?? [];
   const { scripts } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as { scripts: Record<string, string> };
   return script === undefined || script in scripts ? undefined : `there is no script ${script}`;
 }
