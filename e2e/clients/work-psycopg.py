@@ -1,9 +1,13 @@
 """The same work through psycopg 3, whoever is at the other end: connection settings come from PG* variables, what happened goes to stdout."""
+import logging
 import sys
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
+
+# Whether a broken pipeline is warned of when it is left depends on how fast its answers came.
+logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 
 def show(what, value):
