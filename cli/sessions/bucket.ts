@@ -40,7 +40,7 @@ export async function openBucket(source: BucketSource): Promise<StoredRecordings
 
 async function clientOf({ endpoint, region }: BucketSource): Promise<S3Client> {
   // Loaded where it is wanted: it is half of the CLI.
-  const { S3Client } = await import('@aws-sdk/client-s3');
+  const { S3Client } = await import('./s3.ts');
   return new S3Client({
     region: region ?? DEFAULT_REGION,
     ...(endpoint === undefined ? {} : { endpoint, forcePathStyle: true }),
@@ -55,7 +55,7 @@ interface Versions {
 }
 
 async function firstVersions(client: S3Client, bucket: string, prefix: string): Promise<ReadonlyMap<string, Versions>> {
-  const { ListObjectVersionsCommand } = await import('@aws-sdk/client-s3');
+  const { ListObjectVersionsCommand } = await import('./s3.ts');
   const objects = new Map<string, Versions>();
   const at = (key: string): Versions => {
     const known = objects.get(key) ?? { first: null, versions: 0, deleted: false };
@@ -92,7 +92,7 @@ interface Wanted {
 
 async function read(client: S3Client, { bucket, key, version, size }: Wanted, maxBytes: number): Promise<StoredBytes> {
   if (size > maxBytes) return 'TooLarge';
-  const { GetObjectCommand } = await import('@aws-sdk/client-s3');
+  const { GetObjectCommand } = await import('./s3.ts');
   try {
     // A bucket without versions calls its only one `null`, and not every server takes that name.
     const VersionId = version === undefined || version === 'null' ? undefined : version;

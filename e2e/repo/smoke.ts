@@ -12,6 +12,9 @@ interface Ran {
   readonly stderr: string;
 }
 
+/** Credentials of nothing: without any the S3 client would look for some on the network. */
+const NOBODY = { AWS_ACCESS_KEY_ID: 'nobody', AWS_SECRET_ACCESS_KEY: 'nothing' };
+
 /**
  * Runs what was built, from a copy where no node_modules can help it: the CLI validates, judges a statement (which needs the parser's
  * WASM) and compiles; the sidecar serves what was compiled. Throws where one doesn't do what it should; returns a line for each.
@@ -34,6 +37,9 @@ export async function smokeTest(dist: string, { version, commit }: Version): Pro
     );
     expect('validate', await run(cli, ['validate', join(folder, 'manifests')]), 0, 'valid');
     expect('simulate', await run(cli, judged), 3, 'no-drop');
+    // Nobody listens there: what is asked of it is whether it has a client at all.
+    const bucket = ['sessions', 'ls', '--bucket', 's3://recordings', '--endpoint', 'http://127.0.0.1:9', '--region', 'us-east-1'];
+    expect('sessions --bucket', await run(cli, bucket), 2, 'ECONNREFUSED');
     const compiled = expect('compile', await run(cli, ['compile', join(folder, 'manifests'), '--workload', 'shop/agent']), 0, 'shop-db');
     await writeFile(snapshot, compiled.stdout);
     const served = await run(
@@ -42,7 +48,10 @@ export async function smokeTest(dist: string, { version, commit }: Version): Pro
       'policy in force',
     );
     expect('the sidecar', served, 0, 'policy in force');
-    return ['chaperone.js --version, install, validate, simulate, compile', 'sidecar.js serves what chaperone.js compiled, and drains'];
+    return [
+      'chaperone.js --version, install, validate, simulate, sessions, compile',
+      'sidecar.js serves what chaperone.js compiled, and drains',
+    ];
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -50,7 +59,7 @@ export async function smokeTest(dist: string, { version, commit }: Version): Pro
 
 /** Runs to the end; `until` is what it says when it has had its time, and is told to stop. */
 async function run(file: string, args: readonly string[], until?: string): Promise<Ran> {
-  const child = spawn(process.execPath, [file, ...args], { cwd: '/', stdio: ['ignore', 'pipe', 'pipe'], timeout: 60_000 });
+  const child = spawn(process.execPath, [file, ...args], { cwd: '/', env: NOBODY, stdio: ['ignore', 'pipe', 'pipe'], timeout: 60_000 });
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
