@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import type { MaskingOptions } from './case.ts';
 import { ACCOUNTS, DATABASE, type Databases } from './databases.ts';
-import { type CorpusSidecar, startCorpusSidecar } from './sidecar.ts';
+import { type CorpusSidecar, databaseManifests, startCorpusSidecar } from './sidecar.ts';
 
 const COLUMNS = [
   ...['email', 'ssn', 'card_number', 'notes', 'avatar'].map((name) => `public.customers.${name}`),
@@ -17,33 +17,7 @@ const VETTED = 'order_count(integer)';
 
 /** Everything is allowed: what holds here holds by the masks alone. */
 function manifests(port: number, { predicates, strategy }: Policy, definition: string): string {
-  const users = Object.values(ACCOUNTS).map(({ user }) => `{name: ${user}, secretRef: {name: ${user}}}`);
-  const secrets = Object.values(ACCOUNTS).map(
-    ({ user, password }) => `
----
-apiVersion: v1
-kind: Secret
-metadata: {name: ${user}, namespace: corpus}
-stringData: {username: ${user}, password: ${password}}`,
-  );
-  return `
-apiVersion: chaperone.dev/v1alpha1
-kind: ProtectedResource
-metadata: {name: db, namespace: corpus}
-spec:
-  protocol: PostgreSQL
-  address: {host: 127.0.0.1, port: ${port}}
-  tls: {mode: Disable}
-  agentToken: Ignore
-  postgresql: {database: ${DATABASE}, users: [${users.join(', ')}]}
----
-apiVersion: chaperone.dev/v1alpha1
-kind: AccessPolicy
-metadata: {name: everything, namespace: corpus}
-spec:
-  targetRefs: [{name: db}]
-  subjects: [{serviceAccount: {namespace: corpus, name: agent}}]
-  rules: [{name: everything, action: Allow}]
+  return `${databaseManifests({ port, database: DATABASE, accounts: Object.values(ACCOUNTS) })}
 ---
 apiVersion: chaperone.dev/v1alpha1
 kind: MaskingRule
@@ -58,7 +32,6 @@ spec:
     - {name: ssn, type: SSN, strategy: {type: Redact}}
     - {name: card, type: Card, strategy: {type: Redact}}
     - {name: email, type: Email, strategy: {type: Redact}}
-${secrets.join('\n')}
 ---
 apiVersion: v1
 kind: Secret

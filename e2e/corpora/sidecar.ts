@@ -16,6 +16,45 @@ export interface CorpusSidecar {
   stop(): Promise<void>;
 }
 
+export interface CorpusDatabase {
+  readonly port: number;
+  readonly database: string;
+  readonly accounts: readonly { readonly user: string; readonly password: string }[];
+  /** In YAML's flow style; where absent everything is allowed. */
+  readonly rules?: string;
+}
+
+/** The resource `db`, a policy of the rules for the agent, and the accounts' Secrets. Ends without a line end. */
+export function databaseManifests({ port, database, accounts, rules = '[{name: everything, action: Allow}]' }: CorpusDatabase): string {
+  const secrets = accounts.map(
+    ({ user, password }) => `
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: ${user}, namespace: corpus}
+stringData: {username: ${user}, password: ${password}}`,
+  );
+  return `
+apiVersion: chaperone.dev/v1alpha1
+kind: ProtectedResource
+metadata: {name: db, namespace: corpus}
+spec:
+  protocol: PostgreSQL
+  address: {host: 127.0.0.1, port: ${port}}
+  tls: {mode: Disable}
+  agentToken: Ignore
+  postgresql: {database: ${database}, users: [${accounts.map(({ user }) => `{name: ${user}, secretRef: {name: ${user}}}`).join(', ')}]}
+---
+apiVersion: chaperone.dev/v1alpha1
+kind: AccessPolicy
+metadata: {name: everything, namespace: corpus}
+spec:
+  targetRefs: [{name: db}]
+  subjects: [{serviceAccount: {namespace: corpus, name: agent}}]
+  rules: ${rules}
+${secrets.join('')}`.trimEnd();
+}
+
 export async function startCorpusSidecar(
   manifests: string,
   onVerdict?: SidecarOptions['onVerdict'],

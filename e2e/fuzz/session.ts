@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { Connection } from '../corpora/connection.ts';
-import { type CorpusSidecar, startCorpusSidecar } from '../corpora/sidecar.ts';
+import { type CorpusSidecar, databaseManifests, startCorpusSidecar } from '../corpora/sidecar.ts';
 import { CLIENT, CLIENT_TEXTS, FORBIDDEN, SERVER, USUAL } from './session-messages.ts';
 import { type ScriptedServer, startScriptedServer } from './session-server.ts';
 import type { Target } from './targets.ts';
@@ -18,32 +18,7 @@ const ANSWERS_MS = 80;
 /** Query and Sync are answered by ReadyForQuery. */
 const ASKS: ReadonlySet<number> = new Set([0x51, 0x53]);
 
-function manifests(port: number): string {
-  return `
-apiVersion: chaperone.dev/v1alpha1
-kind: ProtectedResource
-metadata: {name: db, namespace: corpus}
-spec:
-  protocol: PostgreSQL
-  address: {host: 127.0.0.1, port: ${port}}
-  tls: {mode: Disable}
-  agentToken: Ignore
-  postgresql: {database: corpus, users: [{name: ${ACCOUNT.user}, secretRef: {name: login}}]}
----
-apiVersion: chaperone.dev/v1alpha1
-kind: AccessPolicy
-metadata: {name: most, namespace: corpus}
-spec:
-  targetRefs: [{name: db}]
-  subjects: [{serviceAccount: {namespace: corpus, name: agent}}]
-  rules: [{name: all, action: Allow}, {name: no-delete, action: Deny, sql: {statements: [Delete]}}]
----
-apiVersion: v1
-kind: Secret
-metadata: {name: login, namespace: corpus}
-stringData: {username: ${ACCOUNT.user}, password: ${ACCOUNT.password}}
-`;
-}
+const RULES = '[{name: all, action: Allow}, {name: no-delete, action: Deny, sql: {statements: [Delete]}}]';
 
 const SEEDS: readonly Buffer[] = ['00', '0168d0', '004f4f', '0513', '1336594f', 'e00ff0', '00e8f0f8', '121b364d4d00'].map((hex) =>
   Buffer.from(hex, 'hex'),
@@ -65,7 +40,7 @@ export class SessionFuzz {
     const server = await startScriptedServer();
     const failures: string[] = [];
     const sidecar = await startCorpusSidecar(
-      manifests(server.port),
+      databaseManifests({ port: server.port, database: 'corpus', accounts: [ACCOUNT], rules: RULES }),
       undefined,
       (fields, message) => void failures.push(`${message} ${JSON.stringify(fields)}`),
     );
